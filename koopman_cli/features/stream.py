@@ -1,0 +1,173 @@
+"""FeatureStream: columns of numbers, in time order, readable again and again in chunks.
+
+Everything downstream (moments, projection, fitted lifts) consumes this one type, whether
+the numbers come from files through featurizers or from arrays in a notebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from koopman_cli.errors import DataError
+from koopman_cli.types import FeatureSpec, TimeStep
+
+#: Bytes of features that a chunk may hold; with the tiles of :mod:`koopman_cli.moments`
+#: this bounds peak memory whatever the length of the input.
+CHUNK_BYTES = 16 * 2**20
+
+#: Features smaller than this are kept in memory between passes instead of being read again.
+CACHE_BYTES = 96 * 2**20
+
+
+@dataclass(frozen=True)
+class FeatureStream:
+    """Feature columns of one or several trajectories.
+
+    Parameters
+    ----------
+    spec : FeatureSpec
+        Names, units and recipe of the d columns.
+    labels : sequence of str
+        One name per trajectory, for messages.
+    lengths : sequence of int
+        Frames per trajectory.
+    segments : sequence of (s, 2) int arrays
+        Half-open ranges of frames inside each trajectory that are contiguous in time; no
+        lagged pair crosses from one to the next.
+    read : callable
+        ``read(i, size)`` iterates over (n, d) arrays of at most ``size`` frames of
+        trajectory i, from its first frame to its last, finite throughout.
+    dtype : numpy dtype
+        float32 or float64 (complex128 for DMD).
+    dt : TimeStep or None
+    offsets : sequence of int
+        Index, in frames as read, of each trajectory's first feature frame (delays
+        consume frames).
+    warnings : sequence of str
+        What was noticed while reading and featurizing.
+
+    Examples
+    --------
+    >>> stream = FeatureStream.from_arrays([[0.0, 1.0, 2.0], [3.0, 4.0]])
+    >>> stream.n_frames, stream.n_features, stream.labels
+    (5, 1, ('trajectory 1', 'trajectory 2'))
+    >>> [chunk.shape for chunk in stream.chunks(0, 2)]
+    [(2, 1), (1, 1)]
+    """
+
+    spec: FeatureSpec
+    labels: tuple[str, ...]
+    lengths: tuple[int, ...]
+    segments: tuple[NDArray[np.int64], ...]
+    read: Callable[[int, int], Iterator[NDArray[Any]]]
+    dtype: np.dtype[Any]
+    dt: TimeStep | None = None
+    offsets: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in all trajectories together."""
+        return sum(self.lengths)
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns d."""
+        return len(self.spec.names)
+
+    def chunk_frames(self) -> int:
+        """Frames of a chunk of about :data:`CHUNK_BYTES`, at least 256."""
+        return max(256, CHUNK_BYTES // max(1, self.n_features * self.dtype.itemsize))
+
+    def chunks(self, trajectory: int, size: int | None = None) -> Iterator[NDArray[Any]]:
+        """Iterate over (n, d) chunks of one trajectory, in order."""
+        return self.read(trajectory, size or self.chunk_frames())
+
+    def with_warnings(self, *more: str) -> FeatureStream:
+        """The same stream with further warnings."""
+        return replace(self, warnings=(*self.warnings, *more))
+
+    def cached(self, limit: int = CACHE_BYTES) -> FeatureStream:
+        """The same stream, kept in memory after its first complete reading if it is small.
+
+        Streams above ``limit`` bytes are returned unchanged and are read again each pass.
+        """
+        if self.n_frames * self.n_features * self.dtype.itemsize > limit:
+            return self
+        kept: dict[int, NDArray[Any]] = {}
+        read = self.read
+
+        def read_cached(i: int, size: int) -> Iterator[NDArray[Any]]:
+            if i not in kept:
+                full = np.empty((self.lengths[i], self.n_features), self.dtype)
+                at = 0
+                for chunk in read(i, size):
+                    full[at : at + len(chunk)] = chunk
+                    at += len(chunk)
+                    yield chunk
+                if at == self.lengths[i]:
+                    kept[i] = full
+                return
+            full = kept[i]
+            for start in range(0, len(full), size):
+                yield full[start : start + size]
+
+        return replace(self, read=read_cached)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Sequence[ArrayLike] | NDArray[Any],
+        names: Sequence[str] | None = None,
+        dt: TimeStep | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> FeatureStream:
+        """Wrap arrays of shape (frames, d) or (frames,), one per trajectory.
+
+        Raises
+        ------
+        DataError
+            If there is nothing in them, they differ in d, or a value is not finite.
+        """
+        data = [np.asarray(a) for a in ([arrays] if isinstance(arrays, np.ndarray) else arrays)]
+        data = [a[:, None] if a.ndim == 1 else a for a in data]
+        if not data or any(a.ndim != 2 for a in data):
+            raise DataError("expected arrays of shape (frames, d)", "reshape each to two axes")
+        if len({a.shape[1] for a in data}) > 1:
+            raise DataError(
+                f"arrays differ in columns: {sorted({a.shape[1] for a in data})}",
+                "give trajectories of the same columns",
+            )
+        kind = np.result_type(*(a.dtype for a in data))
+        dtype = kind if kind in (np.float32, np.float64, np.complex128) else np.dtype(np.float64)
+        data = [np.ascontiguousarray(a, dtype) for a in data]
+        labels = tuple(labels or (f"trajectory {i + 1}" for i in range(len(data))))
+        for label, a in zip(labels, data, strict=True):
+            if not np.isfinite(a).all():
+                frame, column = np.argwhere(~np.isfinite(a))[0]
+                raise DataError(
+                    f"{label}: frame {frame}, column {column} is not finite",
+                    "remove it or split the trajectory there",
+                )
+        width = data[0].shape[1]
+        names = tuple(names or (f"x{j + 1}" for j in range(width)))
+
+        def read(i: int, size: int) -> Iterator[NDArray[Any]]:
+            for start in range(0, len(data[i]), size):
+                yield data[i][start : start + size]
+
+        return cls(
+            spec=FeatureSpec(text="identity", names=names, units=("",) * width),
+            labels=labels,
+            lengths=tuple(len(a) for a in data),
+            segments=tuple(np.array([[0, len(a)]], np.int64) for a in data),
+            read=read,
+            dtype=np.dtype(dtype),
+            dt=dt,
+            offsets=(0,) * len(data),
+        )
