@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 from koopman_cli.errors import UsageError
 from koopman_cli.types import Lag, TimeStep
 
-#: Seconds per unit. Months are not here on purpose: they are no fixed length.
+#: Seconds per unit, exact so that 5 ns are 5000 ps. Months are not here on purpose: they are no fixed length.
 SECONDS = {
-    "fs": 1e-15,
-    "ps": 1e-12,
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "min": 60.0,
-    "h": 3600.0,
-    "d": 86400.0,
+    "fs": Fraction("1e-15"),
+    "ps": Fraction("1e-12"),
+    "ns": Fraction("1e-9"),
+    "us": Fraction("1e-6"),
+    "µs": Fraction("1e-6"),
+    "ms": Fraction("1e-3"),
+    "s": Fraction(1),
+    "min": Fraction(60),
+    "h": Fraction(3600),
+    "d": Fraction(86400),
 }
 
 _TIME = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-zµ]*)\s*$")
@@ -72,7 +73,7 @@ def convert(value: float, unit: str, to: str) -> float:
     >>> convert(5.0, "ns", "ps")
     5000.0
     """
-    return value if unit == to else value * (SECONDS[unit] / SECONDS[to])
+    return value if unit == to else value * float(SECONDS[unit] / SECONDS[to])
 
 
 def _nearest(exact: float, dt: TimeStep) -> str:
