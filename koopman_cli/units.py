@@ -13,7 +13,8 @@ from fractions import Fraction
 from koopman_cli.errors import UsageError
 from koopman_cli.types import Lag, TimeStep
 
-#: Seconds per unit, exact so that 5 ns are 5000 ps. Months are not here on purpose: they are no fixed length.
+#: Seconds per unit, exact so that 5 ns are 5000 ps.
+#: Months are not here on purpose: they are no fixed length.
 SECONDS = {
     "fs": Fraction("1e-15"),
     "ps": Fraction("1e-12"),

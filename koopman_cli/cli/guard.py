@@ -1,0 +1,101 @@
+"""One place where every way to end becomes an exit code and at most two lines.
+
+0 done; 1 bug; 2 usage; 3 bad data; 4 no support for a model; 5 file system; 6 memory or
+device; 7 model file; 130/143 interrupted; 141 the reader of our output went away.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from koopman_cli.errors import FileError, KoopmanError, ResourceError, UsageError
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, travelling like Ctrl-C so that temporary files are removed on the way."""
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def report(message: str, hint: str) -> None:
+    """Write the two lines of an error to stderr."""
+    lines = f"Error: {_one_line(message)}\nHint: {_one_line(hint)}\n"
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    sys.stderr.write(lines.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _from_click(error: click.ClickException) -> KoopmanError:
+    if isinstance(error, click.FileError):
+        return FileError(error.format_message(), "check the path and its permissions")
+    context = getattr(error, "ctx", None)
+    where = f"`{context.command_path} --help`" if context else "`koopman --help`"
+    return UsageError(error.format_message().rstrip("."), f"see {where} for what can be given")
+
+
+def _from_python(error: BaseException) -> KoopmanError | None:
+    if isinstance(error, MemoryError):
+        return ResourceError("out of memory", "use fewer features, --stride, or a smaller dim")
+    if isinstance(error, OSError) and error.errno is not None:
+        name = f"{error.filename}: " if error.filename else ""
+        hint = {
+            errno.ENOSPC: "free some space, or choose another place with --out",
+            errno.EACCES: "check the permissions",
+            errno.ENOENT: "check the path",
+        }.get(error.errno, "check the path, its permissions and the free space")
+        return FileError(f"{name}{error.strerror}", hint)
+    return None
+
+
+def run_guarded(command: click.Command, args: list[str]) -> int:
+    """Run a click command; return its exit code, never a traceback unless ``--debug``."""
+    debug = "--debug" in args
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = command.main(args, prog_name="koopman", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except BrokenPipeError:
+        # Python would complain once more while closing stdout; give it nothing to close.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Terminated:
+        report("terminated", "nothing half-written was left behind; run it again")
+        return 143
+    except (KeyboardInterrupt, click.Abort):
+        report("interrupted", "nothing half-written was left behind; run it again")
+        return 130
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except Exception as error:  # noqa: BLE001 - the last net; nothing may print a traceback
+        return _report_exception(error, debug)
+
+
+def _report_exception(error: Exception, debug: bool) -> int:
+    known: KoopmanError | None
+    if isinstance(error, click.ClickException):
+        known = _from_click(error)
+    else:
+        known = error if isinstance(error, KoopmanError) else _from_python(error)
+    if debug:
+        traceback.print_exception(error)
+    if known is None:
+        report(
+            f"this is a bug in koopman: {type(error).__name__}: {error}",
+            "run again with --debug and report the traceback",
+        )
+        return 1
+    report(str(known), known.hint)
+    return known.code
