@@ -1,0 +1,96 @@
+"""What all figures share: journal-column sizes, type, colours, axes of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from koopman_cli.types import FitResult
+from koopman_cli.units import SECONDS, convert
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MM = 1 / 25.4
+
+#: Okabe and Ito's colours without yellow (too faint for lines); told apart by everyone.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+GREY = "#666666"
+SEQUENTIAL = "viridis"
+DIVERGING = "PuOr_r"
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.size": 7.5,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.minor.width": 0.4,
+    "ytick.minor.width": 0.4,
+    "lines.linewidth": 1.1,
+    "lines.markersize": 3.5,
+    "image.interpolation": "nearest",
+    "axes.unicode_minus": True,
+    "svg.fonttype": "none",  # text stays text
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "koopman",  # the same bytes every time
+    "savefig.dpi": 300,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The settings under which figures must be both drawn and saved."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
+
+
+def new_figure(width_mm: float, height_mm: float) -> Figure:
+    """An empty figure of a size in mm, laid out without overlaps."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
+    return Figure(figsize=(width_mm * MM, height_mm * MM), layout=layout)
+
+
+def frame_time(result: FitResult) -> tuple[float, str]:
+    """Time between frames and its unit; (1, "frames") where none is known."""
+    dt = result.model.dt
+    return (1.0, "frames") if dt is None else (dt.value, dt.unit or "time units")
+
+
+def readable_unit(longest: float, unit: str) -> tuple[float, str]:
+    """Factor and unit in which a span of time has few digits.
+
+    >>> readable_unit(99000.0, "ps")
+    (0.001, 'ns')
+    >>> readable_unit(400.0, "frames")
+    (1.0, 'frames')
+    """
+    if unit not in SECONDS or 0.1 <= longest < 1e4:
+        return 1.0, unit
+    fits = [u for u in SECONDS if 1 <= convert(longest, unit, u) < 1e4 and u != "us"]
+    best = min(fits, key=lambda u: convert(longest, unit, u), default=unit)
+    return convert(1.0, unit, best), best
+
+
+def panel_label(axes: Axes, text: str) -> None:
+    """A short title at the upper left, outside the data."""
+    axes.set_title(text, loc="left", pad=3)

@@ -1,0 +1,183 @@
+"""``summary.json``: the result of a fit for machines. Times carry units; no NaN, ever."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from koopman_cli import __version__
+from koopman_cli.store.atomic import write_atomic
+from koopman_cli.store.plain import to_plain
+from koopman_cli.types import FitResult, Gap, InputSummary, Mode, Model, Quantity, Score, ScoreEntry
+
+#: Version of the layout of summary.json.
+SCHEMA = 1
+
+
+def number(value: float | None) -> float | None:
+    """The value, or None where there is none that could be printed.
+
+    >>> number(1.5), number(None), number(float("nan"))
+    (1.5, None, None)
+    """
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def quantity(q: Quantity | None) -> dict[str, Any] | None:
+    """Q of the schema: value, low, high, unit; None where the value is undefined.
+
+    >>> quantity(Quantity(33.0, unit="ps"))
+    {'value': 33.0, 'low': None, 'high': None, 'unit': 'ps'}
+    """
+    if q is None or not math.isfinite(q.value):
+        return None
+    return {"value": float(q.value), "low": number(q.low), "high": number(q.high), "unit": q.unit}
+
+
+def _input(found: InputSummary) -> dict[str, Any]:
+    dt = found.dt
+    return {
+        "kind": found.kind,
+        "files": [{"path": p, "sha256": s, "frames": int(n)} for p, s, n in found.files],
+        "frames": int(found.frames),
+        "features": int(found.features),
+        "dt": None if dt is None else {"value": float(dt.value), "unit": dt.unit},
+    }
+
+
+def _model(model: Model) -> dict[str, Any]:
+    lag = model.lag
+    return {
+        "family": model.family,
+        "lag": {"frames": int(lag.frames), "value": float(lag.value), "unit": lag.unit},
+        "dim": int(model.dim),
+        "rank": int(model.rank),
+        "pairs": int(model.pairs),
+        "settings": finite(to_plain(model.settings)),
+    }
+
+
+def _entry(entry: ScoreEntry) -> dict[str, Any]:
+    told = {"train": entry.train, "test": entry.test, "stderr": entry.stderr}
+    return {name: number(value) for name, value in told.items()}
+
+
+def _score(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    return {
+        "vamp2": _entry(score.vamp2),
+        "vampe": _entry(score.vampe),
+        "folds": int(score.folds),
+    }
+
+
+def _eigenvalue(value: complex | None) -> list[float] | None:
+    if value is None or not (math.isfinite(value.real) and math.isfinite(value.imag)):
+        return None
+    return [float(value.real), float(value.imag)]
+
+
+def _mode(mode: Mode) -> dict[str, Any]:
+    c = mode.certificate
+    return {
+        "index": int(mode.index),
+        "eigenvalue": _eigenvalue(mode.eigenvalue),
+        "singular_value": number(mode.singular_value),
+        "eigenvalue_low": number(mode.eigenvalue_low),
+        "eigenvalue_high": number(mode.eigenvalue_high),
+        "timescale": quantity(mode.timescale),
+        "period": quantity(mode.period),
+        "growth": quantity(mode.growth),
+        "residual": number(mode.residual),
+        "certificate": None
+        if c is None
+        else {"low": number(c.get("low")), "high": number(c.get("high")), "kind": c.get("kind")},
+        "verdict": mode.verdict,
+        "reason": mode.reason,
+    }
+
+
+def _gap(gap: Gap | None) -> dict[str, Any] | None:
+    if gap is None:
+        return None
+    return {
+        "after": gap.after,
+        "ratio": quantity(gap.ratio),
+        "resolved": bool(gap.resolved),
+        "reason": gap.reason,
+    }
+
+
+def finite(value: Any) -> Any:
+    """Plain nested values with null in place of every number that JSON cannot hold.
+
+    >>> finite({"a": [1.0, float("inf")]})
+    {'a': [1.0, None]}
+    """
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return number(value) if isinstance(value, float) else value
+
+
+def summary(result: FitResult) -> dict[str, Any]:
+    """The content of ``summary.json``.
+
+    Parameters
+    ----------
+    result : FitResult
+        What a fit found.
+
+    Returns
+    -------
+    dict
+        schema, version, seed, input, model, score, modes, gap, states, warnings; null
+        where a quantity is undefined or was not computed.
+    """
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "seed": int(result.model.seed),
+        "input": _input(result.input),
+        "model": _model(result.model),
+        "score": _score(result.score),
+        "modes": [_mode(mode) for mode in result.modes],
+        "gap": _gap(result.gap),
+        "states": None,
+        "warnings": list(result.warnings),
+    }
+
+
+def dumps(document: Any) -> str:
+    """JSON text with a final newline.
+
+    Raises
+    ------
+    ValueError
+        If a number in it is NaN or infinite.
+
+    Examples
+    --------
+    >>> print(dumps({"a": 1}), end="")
+    {
+      "a": 1
+    }
+    """
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(document: Any, path: Path) -> None:
+    """Write ``document`` to ``path`` in one step.
+
+    Raises
+    ------
+    ValueError
+        If a number in it is NaN or infinite; nothing is written then.
+    FileError
+        If the file system refuses.
+    """
+    write_atomic(path, dumps(document).encode("utf-8", "surrogateescape"))

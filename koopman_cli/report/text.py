@@ -1,0 +1,222 @@
+"""What a fit found, as tables for people: on terminals, in pipes, under any locale.
+
+Piped output has no colours and is never cut: tables are as wide as their content. Where
+the stream cannot show a character, a plain one stands in.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from koopman_cli.types import FitResult, Gap, Lag, Mode, Quantity, Score, ScoreEntry
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+#: Width of output that is not shown on a terminal: wider than any table, so nothing wraps.
+PLAIN_WIDTH = 4000
+
+_PLAIN = {"±": "+-", "µ": "u", "τ": "tau", "λ": "lambda", "Å": "A", "°": "deg", "²": "2"}
+
+
+def number(value: float) -> str:
+    """Four significant digits, without an exponent where people would not write one.
+
+    >>> number(33.0), number(0.91234), number(12345.6), number(1e-9)
+    ('33', '0.9123', '12346', '1e-09')
+    """
+    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def quantity(q: Quantity | None) -> str:
+    """Value, interval where there is one, and unit; "-" where undefined.
+
+    >>> quantity(Quantity(33.04, 27.0, 41.2, "ps")), quantity(None)
+    ('33.04 [27, 41.2] ps', '-')
+    """
+    if q is None:
+        return "-"
+    interval = ""
+    if q.low is not None or q.high is not None:
+        ends = ("-" if end is None else number(end) for end in (q.low, q.high))
+        interval = f" [{', '.join(ends)}]"
+    return f"{number(q.value)}{interval} {q.unit}".rstrip()
+
+
+def lag_text(lag: Lag) -> str:
+    """A lag in frames and, where it has one, in time.
+
+    >>> lag_text(Lag(10, 100.0, "ps")), lag_text(Lag(1, 1.0, "frames"))
+    ('10 frames (100 ps)', '1 frame')
+    """
+    frames = f"{lag.frames} frame{'s' if lag.frames != 1 else ''}"
+    return frames if lag.unit == "frames" else f"{frames} ({number(lag.value)} {lag.unit})"
+
+
+def eigenvalue(mode: Mode) -> str:
+    """Eigenvalue (complex as a+bi), or the coherence of a model without eigenvalues.
+
+    >>> eigenvalue(Mode(1, 0.5 - 0.25j)), eigenvalue(Mode(1, None, singular_value=0.75))
+    ('0.5000-0.2500i', '0.7500')
+    """
+    value = mode.eigenvalue
+    if value is None:
+        return "-" if mode.singular_value is None else f"{mode.singular_value:.4f}"
+    return f"{value.real:.4f}" + (f"{value.imag:+.4f}i" if value.imag else "")
+
+
+def printable(text: str, encoding: str | None) -> str:
+    r"""The text in characters that the encoding has.
+
+    >>> printable("2 ± 1 µs, é", "ascii")
+    '2 +- 1 us, \\xe9'
+    """
+    encoding = encoding or "ascii"
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        for symbol, plain in _PLAIN.items():
+            text = text.replace(symbol, plain)
+        encoding = "ascii" if encoding.lower().startswith("utf") else encoding
+        text = text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+# ------------------------------------------------------------------ tables
+
+
+def _table(columns: Sequence[str]) -> Table:
+    from rich.box import Box
+    from rich.table import Table
+
+    rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
+    table = Table(box=rule, pad_edge=False, show_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold", header_style="")
+    return table
+
+
+def _read_lines(result: FitResult) -> list[str]:
+    read, lag = result.input, result.model.lag
+    files = f"{len(read.files)} file{'s' if len(read.files) != 1 else ''}"
+    lines = [f"Read: {read.frames} frames from {files}, {read.features} features ({read.kind})"]
+    lines += [f"  {path}: {frames} frames" for path, _, frames in read.files[:20]]
+    if len(read.files) > 20:
+        lines.append(f"  and {len(read.files) - 20} more files")
+    step = read.dt
+    if step is None:
+        lines.append("Time step: none known; times are in frames")
+    else:
+        origin = f" (from {step.origin})" if step.origin else ""
+        lines.append(f"Time step: {number(step.value)} {step.unit or 'time units'}{origin}")
+    model = result.model
+    lines.append(
+        f"Model: {model.family} on {model.features.text}, lag {lag_text(lag)}, "
+        f"dim {model.dim}, rank {model.rank}, {model.pairs} pairs"
+    )
+    return lines + [f"  {note}" for note in result.notes]
+
+
+def _score_row(name: str, entry: ScoreEntry) -> tuple[str, str, str]:
+    test = "-" if entry.test is None else f"{entry.test:.4f}"
+    if entry.test is not None and entry.stderr is not None:
+        test += f" ± {entry.stderr:.4f}"
+    return name, f"{entry.train:.4f}", test
+
+
+def _score_table(score: Score) -> Table:
+    held_out = f"held out ({score.folds} folds)" if score.folds else "held out"
+    table = _table(["score", "train", held_out])
+    for name, entry in (("VAMP-E", score.vampe), ("VAMP-2", score.vamp2)):
+        table.add_row(*_score_row(name, entry))
+    return table
+
+
+def _modes_table(modes: Sequence[Mode]) -> Table:
+    spectral = any(mode.eigenvalue is not None for mode in modes)
+    optional = {
+        "timescale": [quantity(mode.timescale) for mode in modes],
+        "period": [quantity(mode.period) for mode in modes],
+        "growth": [quantity(mode.growth) for mode in modes],
+        "residual": ["-" if m.residual is None else number(m.residual) for m in modes],
+    }
+    shown = {n: cells for n, cells in optional.items() if n == "timescale" or set(cells) != {"-"}}
+    head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
+    table = _table(head)
+    for i, mode in enumerate(modes):
+        cells = [column[i] for column in shown.values()]
+        table.add_row(str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason)
+    return table
+
+
+def gap_line(gap: Gap) -> str:
+    """One sentence on the spectral gap.
+
+    >>> gap_line(Gap(None, None, False, "one function fitted"))
+    'Gap: none resolved (one function fitted)'
+    """
+    if not gap.resolved or gap.after is None:
+        return f"Gap: none resolved ({gap.reason})" if gap.reason else "Gap: none resolved"
+    ratio = "" if gap.ratio is None else f", ratio {quantity(gap.ratio)}"
+    return f"Gap: after mode {gap.after}{ratio}" + (f" ({gap.reason})" if gap.reason else "")
+
+
+def render_fit(result: FitResult, console: Console, run: Path | None = None) -> None:
+    """Print a fit to a rich console, top to bottom: input, choices, scores, modes, warnings."""
+
+    def say(line: str, style: str | None = None) -> None:
+        console.print(line, style=style, markup=False, highlight=False)
+
+    for line in _read_lines(result):
+        say(line)
+    if result.score is not None:
+        say(f"\nScores at dim {result.score.dim} (1 of each is the constant function)", "bold")
+        console.print(_score_table(result.score))
+    if result.modes:
+        say("\nModes", "bold")
+        console.print(_modes_table(result.modes))
+        say("")
+    if result.gap is not None:
+        say(gap_line(result.gap))
+    for warning in result.warnings:
+        say(f"Warning: {warning}", "yellow")
+    if run is not None:
+        say(f"Written to {run}")
+
+
+def print_fit(result: FitResult, *, run: Path | None = None, file: TextIO | None = None) -> None:
+    """Print what a fit found.
+
+    Parameters
+    ----------
+    result : FitResult
+        What was found.
+    run : Path, optional
+        The RUN directory, named in the last line.
+    file : text stream, optional
+        Where to; standard output by default. A terminal gets its own width and colours,
+        anything else plain lines of full length.
+    """
+    from rich.console import Console
+
+    stream = sys.stdout if file is None else file
+    terminal = stream.isatty()
+    width = None if terminal else PLAIN_WIDTH
+    target = Console(file=stream, width=width)
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=target.width,
+        force_terminal=terminal and target.is_terminal,
+        color_system=target.color_system if terminal else None,  # type: ignore[arg-type]
+        no_color=target.no_color,
+        legacy_windows=False,
+    )
+    render_fit(result, console, run)
+    lines = printable(buffer.getvalue(), stream.encoding).split("\n")
+    stream.write("\n".join(line.rstrip() for line in lines))

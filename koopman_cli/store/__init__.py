@@ -1,0 +1,286 @@
+"""Model and result of a fit to one HDF5 file and back (docs/model-file.md is the format)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, unquote
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import ModelFileError
+from koopman_cli.store import container
+from koopman_cli.store.plain import dumps, from_plain, tuples
+from koopman_cli.types import (
+    DimChoice,
+    FeatureSpec,
+    FitResult,
+    Gap,
+    InputSummary,
+    Lag,
+    LagScan,
+    Lift,
+    Mode,
+    Model,
+    Projection,
+    Score,
+    TimeStep,
+)
+
+#: Version of the layout below; raised whenever an old reader would misread a new file.
+SCHEMA = 1
+
+Tree = dict[str, NDArray[Any]]
+
+_MODEL_SCALARS = ("family", "solve", "settings", "lag", "dt", "dim", "rank", "pairs", "seed")
+_MODEL_ARRAYS = ("mean", "mean_right", "left", "right", "eigenvalues", "singular_values", "basis")
+
+
+def _json(value: Any) -> NDArray[Any]:
+    return np.array([dumps(value)])
+
+
+def _names(names: tuple[str, ...]) -> NDArray[Any]:
+    return np.array(names, dtype=str) if names else np.empty(0, "U1")
+
+
+def _key(name: str) -> str:
+    """A link name for any text: what HDF5 reads as a path is percent-encoded."""
+    encoded = quote(name, safe=" ()[]:+,=*")
+    return encoded.replace(".", "%2E") if set(encoded) <= {"."} else encoded
+
+
+def _under(tree: Tree, group: str) -> Tree:
+    """What lies in a group, by its decoded name."""
+    start = f"{group}/"
+    return {unquote(p.removeprefix(start)): a for p, a in tree.items() if p.startswith(start)}
+
+
+def _model_tree(model: Model) -> Tree:
+    scalars = {name: getattr(model, name) for name in (*_MODEL_SCALARS, "precision", "warnings")}
+    spec, lift = model.features, model.lift
+    tree = {
+        "model/json": _json(scalars),
+        "model/dropped": _names(model.dropped),
+        "features/json": _json({"text": spec.text, "kind": spec.kind, "select": spec.select}),
+        "features/names": _names(spec.names),
+        "features/units": _names(spec.units),
+        "lift/json": _json({"kind": lift.kind, "settings": lift.settings}),
+        "lift/names": _names(lift.names),
+    }
+    values = {name: getattr(model, name) for name in _MODEL_ARRAYS}
+    tree |= {f"model/{name}": np.asarray(a) for name, a in values.items() if a is not None}
+    tree |= {f"features/state/{_key(name)}": np.asarray(a) for name, a in spec.state.items()}
+    tree |= {f"lift/arrays/{_key(name)}": np.asarray(a) for name, a in lift.arrays.items()}
+    if model.blocks is not None:
+        tree |= {f"blocks/{_key(n)}": np.asarray(a) for n, a in model.blocks.to_arrays().items()}
+    return tree
+
+
+def _projection_tree(projection: Projection) -> Tree:
+    tree = {
+        "projection/trajectory": projection.trajectory,
+        "projection/frame": projection.frame,
+        "projection/values": projection.values,
+        "projection/torsion_names": _names(projection.torsion_names),
+    }
+    if projection.torsions is not None:
+        tree["projection/torsions"] = projection.torsions
+    return tree
+
+
+def _result_tree(result: FitResult) -> Tree:
+    parts = ("input", "modes", "score", "gap", "dim_choice", "notes", "warnings", "slow")
+    tree = {"result/json": _json({name: getattr(result, name) for name in parts})}
+    scan = result.lag_scan
+    if scan is not None:
+        told = {"chosen": scan.chosen, "converged": scan.converged, "reason": scan.reason}
+        tree["lag_scan/json"] = _json(told)
+        tree["lag_scan/lags"] = np.array(scan.lags, np.int64)
+        tree["lag_scan/timescales"] = np.asarray(scan.timescales)
+    return tree
+
+
+def _write(
+    path: str | PathLike[str],
+    model: Model,
+    projection: Projection | None,
+    provenance: Mapping[str, Any] | None,
+    result: Tree,
+) -> None:
+    tree = _model_tree(model) | {"provenance/json": _json(provenance or {})} | result
+    if projection is not None:
+        tree |= _projection_tree(projection)
+    container.write(Path(path), SCHEMA, tree)
+
+
+def save_model(
+    model: Model,
+    path: str | PathLike[str],
+    *,
+    projection: Projection | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model, and what was projected with it, to one HDF5 file in one step.
+
+    Parameters
+    ----------
+    model : Model
+        Any fitted model; arrays keep every bit.
+    path : path
+        The file; replaced if it exists, never left half written.
+    projection : Projection, optional
+        Slow functions along the data.
+    provenance : mapping, optional
+        Command, seed, SHA-256 of inputs, versions: anything that JSON can hold.
+
+    Raises
+    ------
+    FileError
+        If the file system refuses.
+    """
+    _write(path, model, projection, provenance, {})
+
+
+def save_result(result: FitResult, path: str | PathLike[str]) -> None:
+    """Write everything of a fit except its config to one HDF5 file; see :func:`save_model`."""
+    _write(path, result.model, result.projection, result.provenance, _result_tree(result))
+
+
+# ------------------------------------------------------------------ reading
+
+
+class _Tree:
+    """The arrays of one file, with every misfit of its content reported as damage."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        self.path = Path(path)
+        _, self.arrays = container.read(self.path, SCHEMA)
+
+    def __enter__(self) -> _Tree:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, LookupError | TypeError | ValueError | AttributeError):
+            raise ModelFileError(
+                f"{str(self.path)!r} lacks what a model needs ({error})",
+                "fit again, or take an undamaged copy",
+            ) from error
+
+    def json(self, group: str) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads(str(self.arrays[f"{group}/json"][0])))
+
+    def names(self, path: str) -> tuple[str, ...]:
+        return tuple(str(name) for name in self.arrays[path])
+
+    def model(self) -> Model:
+        told = self.json("model")
+        told["lag"] = from_plain(Lag, told["lag"])
+        told["dt"] = from_plain(TimeStep | None, told["dt"])
+        told["warnings"] = tuple(told["warnings"])
+        told["settings"] = tuples(told["settings"])
+        arrays = {name: self.arrays.get(f"model/{name}") for name in _MODEL_ARRAYS}
+        if any(arrays[name] is None for name in ("mean", "mean_right", "left", "right")):
+            raise LookupError("a coefficient array is missing")
+        blocks = _under(self.arrays, "blocks")
+        return Model(
+            **told,
+            **cast("Any", arrays),
+            features=self.features(),
+            lift=self.lift(),
+            dropped=self.names("model/dropped"),
+            blocks=_blocks(blocks) if blocks else None,
+        )
+
+    def features(self) -> FeatureSpec:
+        return FeatureSpec(
+            **self.json("features"),
+            names=self.names("features/names"),
+            units=self.names("features/units"),
+            state=_under(self.arrays, "features/state"),
+        )
+
+    def lift(self) -> Lift:
+        told = self.json("lift")
+        arrays = _under(self.arrays, "lift/arrays")
+        return Lift(told["kind"], self.names("lift/names"), tuples(told["settings"]), arrays)
+
+    def projection(self) -> Projection | None:
+        found = _under(self.arrays, "projection")
+        if not found:
+            return None
+        found.pop("torsion_names")
+        names = self.names("projection/torsion_names")
+        return Projection(**cast("Any", found), torsion_names=names)
+
+    def lag_scan(self) -> LagScan | None:
+        if "lag_scan/lags" not in self.arrays:
+            return None
+        lags = tuple(int(lag) for lag in self.arrays["lag_scan/lags"])
+        timescales = self.arrays["lag_scan/timescales"]
+        return LagScan(lags=lags, timescales=timescales, **self.json("lag_scan"))
+
+    def result(self) -> FitResult:
+        told = self.json("result")
+        return FitResult(
+            input=from_plain(InputSummary, told["input"]),
+            model=self.model(),
+            modes=from_plain(tuple[Mode, ...], told["modes"]),
+            score=from_plain(Score | None, told["score"]),
+            gap=from_plain(Gap | None, told["gap"]),
+            dim_choice=from_plain(DimChoice | None, told["dim_choice"]),
+            lag_scan=self.lag_scan(),
+            projection=self.projection(),
+            notes=tuple(told["notes"]),
+            warnings=tuple(told["warnings"]),
+            provenance=self.json("provenance"),
+            slow=told["slow"],
+        )
+
+
+def _blocks(arrays: Tree) -> Any:
+    from koopman_cli.moments import BlockMoments
+
+    return BlockMoments.from_arrays(arrays)
+
+
+def load_model(path: str | PathLike[str]) -> Model:
+    """Read the model of a file written by :func:`save_model` or ``koopman fit``.
+
+    Parameters
+    ----------
+    path : path
+        The file (``RUN/model.h5``). A file from a stranger is safe to open.
+
+    Returns
+    -------
+    Model
+        Equal to the saved one, bit for bit; sequences in settings are tuples.
+
+    Raises
+    ------
+    FileError
+        If there is no such file, or it may not be read.
+    ModelFileError
+        If it is damaged, foreign, too new, or refers to anything outside itself.
+    """
+    with _Tree(path) as tree:
+        return tree.model()
+
+
+def load_projection(path: str | PathLike[str]) -> Projection | None:
+    """Read the stored projection, None where the file has none; errors as :func:`load_model`."""
+    with _Tree(path) as tree:
+        return tree.projection()
+
+
+def load_result(path: str | PathLike[str]) -> FitResult:
+    """Read all that :func:`save_result` wrote; errors as :func:`load_model`."""
+    with _Tree(path) as tree:
+        if "result/json" not in tree.arrays:
+            raise LookupError("it holds a model only, no result of a fit")
+        return tree.result()
