@@ -1,1 +1,47 @@
-"""TODO"""
+"""Lifts chi: what a family makes of the features before linear algebra.
+
+A lift is data (:class:`koopman_cli.types.Lift`) plus one plain function per kind, so that
+a stored model needs no code of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from numpy.typing import NDArray
+
+from koopman_cli.errors import ModelFileError
+from koopman_cli.types import Lift
+
+#: kind -> module with ``evaluate(lift, x) -> (n, m)``; a new lift is one file and one line.
+LIFTS = {
+    "identity": "koopman_cli.lifts.identity",
+    "dictionary": "koopman_cli.lifts.dictionary",
+}
+
+
+def evaluator(lift: Lift) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]] | None:
+    """Number of functions and the function (n, d) -> (n, m); None for the identity.
+
+    Raises
+    ------
+    ModelFileError
+        If the lift is of a kind that this version does not know.
+    """
+    if lift.kind == "identity":
+        return None
+    if lift.kind not in LIFTS:
+        raise ModelFileError(
+            f"the model uses a lift of kind {lift.kind!r}, which this version does not know",
+            "update koopman",
+        )
+    evaluate = import_module(LIFTS[lift.kind]).evaluate
+    return len(lift.names), lambda x: evaluate(lift, x)
+
+
+def apply(lift: Lift, x: NDArray[Any]) -> NDArray[Any]:
+    """Evaluate a lift on frames (n, d), giving (n, m)."""
+    found = evaluator(lift)
+    return x if found is None else found[1](x)

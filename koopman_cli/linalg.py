@@ -1,0 +1,147 @@
+"""Whitening and sorted decompositions: the one place where cut-offs are decided.
+
+All matrices here are small (functions x functions). Covariances are first divided by the
+square root of their diagonal, so that no result depends on the units of the features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from koopman_cli.errors import SupportError
+
+Matrix = NDArray[np.float64]
+
+#: Relative cut-off on the eigenvalues of the correlation matrix, by precision.
+RTOL = {"float64": 1e-10, "float32": 1e-6}
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Functions W with W' C W = 1, one column per kept direction.
+
+    matrix : (m, rank)
+    rank : number of directions above the cut-off
+    condition : largest over smallest eigenvalue of the correlation matrix, inf if singular
+    """
+
+    matrix: Matrix
+    rank: int
+    condition: float
+
+
+def whiten(covariance: Matrix, rtol: float = RTOL["float64"]) -> Whitening:
+    """Whiten a covariance: drop directions below ``rtol`` times the largest eigenvalue.
+
+    With D = diag(C) and D^-1/2 C D^-1/2 = Q L Q', W = D^-1/2 Q L^-1/2.
+
+    Parameters
+    ----------
+    covariance : (m, m) array
+        Symmetric, with a positive diagonal (constant functions are dropped before).
+    rtol : float
+        Relative cut-off on the eigenvalues of the correlation matrix.
+
+    Raises
+    ------
+    SupportError
+        If no direction has any variance.
+
+    Examples
+    --------
+    >>> covariance = np.array([[4e12, 1.0], [1.0, 1e-12]])
+    >>> white = whiten(covariance)
+    >>> white.rank, np.allclose(white.matrix.T @ covariance @ white.matrix, np.eye(2))
+    (2, True)
+    """
+    scale = np.sqrt(np.diag(covariance))
+    if not scale.size or not np.all(scale > 0):
+        raise SupportError(
+            "no function with any variance is left",
+            "choose features that move, or check the selection",
+        )
+    values, vectors = scipy.linalg.eigh(covariance / np.outer(scale, scale))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    rank = int(np.count_nonzero(values > rtol * values[0]))
+    condition = float(values[0] / values[-1]) if values[-1] > 0 else np.inf
+    matrix = vectors[:, :rank] / np.sqrt(values[:rank]) / scale[:, None]
+    return Whitening(matrix, rank, condition)
+
+
+def sorted_eigh(matrix: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues and vectors of a symmetric matrix, by descending absolute value.
+
+    >>> sorted_eigh(np.diag([0.5, -0.9, 0.1]))[0].tolist()
+    [-0.9, 0.5, 0.1]
+    """
+    values, vectors = scipy.linalg.eigh((matrix + matrix.T) / 2)
+    # Ties in |lambda| go to the larger real part, so that the order is always the same.
+    order = np.lexsort((-values, -np.abs(values)))
+    return values[order], vectors[:, order]
+
+
+def sorted_svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    """Thin singular value decomposition (U, s, V) with matrix = U diag(s) V'."""
+    u, s, vt = scipy.linalg.svd(matrix, full_matrices=False)
+    return u, s, vt.T
+
+
+def sorted_eig(matrix: Matrix) -> tuple[NDArray[np.complex128], Matrix]:
+    """Eigenvalues and right vectors of a real matrix, in the package's order.
+
+    Returns
+    -------
+    values : (r,) complex
+        By descending absolute value, then real part; conjugates adjacent, positive imaginary
+        part first.
+    vectors : (r, r) real
+        Real and imaginary part of a complex vector stand in two neighbouring columns; with
+        v = a + ib for the eigenvalue with positive imaginary part.
+
+    Examples
+    --------
+    >>> values, vectors = sorted_eig(np.array([[0.0, -0.5, 0], [0.5, 0.0, 0], [0, 0, 0.9]]))
+    >>> np.round(values, 12).tolist()
+    [(0.9+0j), 0.5j, -0.5j]
+    """
+    values, vectors = scipy.linalg.eig(matrix)
+    # Rounding keeps the two halves of a pair together when |lambda| differs in the last bit.
+    size = np.round(np.abs(values), 13)
+    order = np.lexsort((-values.imag, np.abs(values.imag), -np.round(values.real, 13), -size))
+    values, vectors = values[order], vectors[:, order]
+    real = np.empty(vectors.shape)
+    j = 0
+    while j < len(values):
+        if values[j].imag > 0 and j + 1 < len(values):
+            real[:, j], real[:, j + 1] = vectors[:, j].real, vectors[:, j].imag
+            values[j + 1] = values[j].conjugate()
+            j += 2
+        else:
+            real[:, j] = vectors[:, j].real
+            values[j] = values[j].real
+            j += 1
+    return values, real
+
+
+def keep_pairs(values: NDArray[np.complex128] | None, count: int) -> int:
+    """The smallest number >= ``count`` of leading eigenvalues that splits no complex pair.
+
+    >>> keep_pairs(np.array([0.9, 0.5j, -0.5j]), 2)
+    3
+    """
+    if values is None or not 0 < count < len(values):
+        return count
+    return count + 1 if values[count - 1].imag > 0 else count
+
+
+def fix_signs(vectors: Matrix, weights: Matrix | None = None) -> NDArray[Any]:
+    """Signs (+1 or -1) that make the largest component of each column positive."""
+    size = vectors if weights is None else vectors * weights[:, None]
+    leading = np.argmax(np.abs(size), axis=0)
+    signs: NDArray[Any] = np.where(size[leading, np.arange(size.shape[1])] < 0, -1.0, 1.0)
+    return signs

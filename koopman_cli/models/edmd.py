@@ -1,0 +1,69 @@
+"""EDMD: slow combinations of a dictionary of functions of the features.
+
+With K = C00^+ C01 on the dictionary, ``solve=eig`` gives eigenfunctions, ``svd`` singular
+functions and ``reversible`` real eigenvalues for reversible data.
+Source: Williams, Kevrekidis and Rowley, J. Nonlinear Sci. 25, 1307 (2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from koopman_cli.errors import UsageError, did_you_mean
+from koopman_cli.lifts.dictionary import dictionary
+from koopman_cli.models import Common, setting
+from koopman_cli.models.solve import Solver
+from koopman_cli.types import FeatureSpec, Lift
+
+_SOLVERS = ("eig", "svd", "reversible")
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """Settings of EDMD."""
+
+    basis: str = setting("monomials", "monomials, fourier, gaussians, or several joined by +")
+    degree: int = setting(2, "largest total degree of the monomials")
+    order: int = setting(3, "largest wave number of the Fourier modes")
+    period: float = setting(0.0, "period of the Fourier modes; 0: 2 pi for angles, else the range")
+    centers: int = setting(20, "number of Gaussians")
+    width: float = setting(0.0, "width of the Gaussians in units of the features; 0: spacing")
+    solve: str = setting("reversible", "eig, svd or reversible")
+
+    def __post_init__(self) -> None:
+        if self.solve not in _SOLVERS:
+            raise UsageError(
+                f"edmd.solve={self.solve}: no such solver", did_you_mean(self.solve, _SOLVERS)
+            )
+        if self.width < 0 or self.period < 0:
+            raise UsageError("edmd.width and edmd.period cannot be negative", "0 means automatic")
+
+
+def solver(settings: Settings) -> Solver:
+    """As set."""
+    return cast("Solver", settings.solve)
+
+
+def fits_lift(settings: Settings) -> bool:
+    """The dictionary takes means, ranges and centres from data.
+
+    The span of monomials up to a degree does not depend on where they are centred, so only
+    the other bases learn anything that a fold could leak.
+    """
+    return settings.basis != "monomials"
+
+
+def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
+    """Fit the dictionary to a sample of training frames."""
+    return dictionary(
+        sample,
+        spec.names,
+        settings.basis.split("+"),
+        degree=settings.degree,
+        order=settings.order,
+        period=settings.period,
+        centers=settings.centers,
+        width=settings.width,
+        seed=seed,
+    )

@@ -1,0 +1,180 @@
+"""From moments to functions: the three solvers all families share.
+
+reversible : moments symmetrised in time; real eigenvalues
+eig        : eigenfunctions of C00^+ C01; complex eigenvalues in conjugate pairs
+svd        : C00^-1/2 C01 C11^-1/2 = U S V' (VAMP); left and right singular functions
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import SupportError
+from koopman_cli.linalg import (
+    RTOL,
+    Whitening,
+    fix_signs,
+    sorted_eig,
+    sorted_eigh,
+    sorted_svd,
+    whiten,
+)
+from koopman_cli.moments import Covariances, Moments
+
+Matrix = NDArray[np.float64]
+Solver = Literal["reversible", "eig", "svd"]
+
+
+@dataclass(frozen=True)
+class Solution:
+    """All functions that the moments determine, in the units of the lifted features.
+
+    left, right : (m, rank); unit variance on the data they were solved on
+    mean_x, mean_y : (m,)
+    eigenvalues : (rank,) complex, or None (svd)
+    singular_values : (rank,), or None (reversible, eig)
+    moving : (m,) which functions are not constant
+    """
+
+    left: Matrix
+    right: Matrix
+    mean_x: Matrix
+    mean_y: Matrix
+    eigenvalues: NDArray[np.complex128] | None
+    singular_values: Matrix | None
+    rank: int
+    moving: NDArray[np.bool_]
+    condition: float
+
+
+def moving_functions(moments: Moments, eps: float) -> NDArray[np.bool_]:
+    """Which functions vary by more than the rounding of their own values.
+
+    ``eps`` is the machine epsilon of the input.
+    """
+    c = moments.covariances()
+    variance = np.minimum(np.diag(c.c00), np.diag(c.c11))
+    size = np.abs(c.mean_x + moments.shift * moments.scale)
+    moving: NDArray[np.bool_] = variance > (4 * eps * size) ** 2
+    # Cancellation in the centred variance itself; the shift makes the mean small.
+    return moving & (variance > 1e-14 * c.mean_x**2)
+
+
+def solve(
+    moments: Moments,
+    solver: Solver,
+    *,
+    center: bool = True,
+    rtol: float = RTOL["float64"],
+    eps: float = 2.0**-52,
+) -> Solution:
+    """Solve for the slow functions.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the lifted features.
+    solver : {"reversible", "eig", "svd"}
+        Which problem.
+    center : bool
+        Whether means are removed first.
+    rtol : float
+        Cut-off of :func:`koopman_cli.linalg.whiten`.
+    eps : float
+        Machine epsilon of the input, for the search of constants.
+
+    Raises
+    ------
+    SupportError
+        If there are too few pairs, or nothing varies.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.standard_normal((1000, 2)).cumsum(axis=0)
+    >>> found = solve(Moments.of_pairs(x[:-1], x[1:]), "reversible")
+    >>> found.rank, bool(found.eigenvalues[0].real > 0.9)
+    (2, True)
+    """
+    if moments.n < 2:
+        raise SupportError(
+            f"{moments.n:g} lagged pairs are too few for any model",
+            "take a shorter lag or longer trajectories",
+        )
+    source = moments.symmetrized() if solver == "reversible" else moments
+    moving = moving_functions(source, eps)
+    if not moving.any():
+        raise SupportError(
+            "none of the features varies", "choose features that move, or check the selection"
+        )
+    c = _restricted(source.covariances(center=center), moving)
+    scale = moments.scale[moving]
+    w0 = whiten(c.c00, rtol)
+    if w0.rank >= moments.n:
+        raise SupportError(
+            f"{moments.n:g} lagged pairs cannot support {w0.rank} independent functions",
+            "take fewer features, a shorter lag or more data",
+        )
+    left, right, values, singular = _decompose(c, w0, solver, rtol)
+    signs = fix_signs(left, np.sqrt(np.diag(c.c00)))
+    if values is not None:
+        signs = _pair_signs(signs, values)
+    left, right = left * signs, right * signs
+    return Solution(
+        _spread(left * scale[:, None], moving),
+        _spread(right * scale[:, None], moving),
+        *((source.mean_x, source.mean_y) if center else (np.zeros(len(moving)),) * 2),
+        values,
+        singular,
+        w0.rank,
+        moving,
+        w0.condition,
+    )
+
+
+def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
+    inner = np.ix_(keep, keep)
+    return Covariances(c.c00[inner], c.c01[inner], c.c11[inner], c.mean_x[keep], c.mean_y[keep])
+
+
+def _decompose(
+    c: Covariances, w0: Whitening, solver: Solver, rtol: float
+) -> tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]:
+    if solver == "svd":
+        w1 = whiten(c.c11, rtol)
+        u, s, v = sorted_svd(w0.matrix.T @ c.c01 @ w1.matrix)
+        return w0.matrix @ u, w1.matrix @ v, None, s
+    small = w0.matrix.T @ c.c01 @ w0.matrix
+    if solver == "reversible":
+        values, vectors = sorted_eigh(small)
+        functions = w0.matrix @ vectors
+        return functions, functions, values.astype(np.complex128), None
+    complex_values, vectors = sorted_eig(small)
+    functions = w0.matrix @ _unit_variance(vectors, complex_values)
+    return functions, functions, complex_values, None
+
+
+def _unit_variance(vectors: Matrix, values: NDArray[np.complex128]) -> Matrix:
+    """Scale eigenvectors (in whitened coordinates) so that E|psi|^2 = 1, pairs together."""
+    size = np.sum(vectors**2, axis=0)
+    for j in np.flatnonzero(values.imag > 0):
+        size[j : j + 2] = size[j : j + 2].sum()
+    return vectors / np.sqrt(np.where(size > 0, size, 1.0))
+
+
+def _pair_signs(signs: Matrix, values: NDArray[np.complex128]) -> Matrix:
+    """Both parts of a complex function take the sign of its real part."""
+    signs = signs.copy()
+    pairs = np.flatnonzero(values.imag > 0)
+    signs[pairs + 1] = signs[pairs]
+    return signs
+
+
+def _spread(rows: Matrix, moving: NDArray[np.bool_]) -> Matrix:
+    full = np.zeros((len(moving), rows.shape[1]))
+    full[moving] = rows
+    return full

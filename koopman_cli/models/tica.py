@@ -1,0 +1,48 @@
+"""TICA: the slowest linear combinations of the features.
+
+Reversible (default): C01 psi = lambda C00 psi with both moments averaged over the two
+directions of time, so that the eigenvalues are real. ``reversible=false`` solves the plain
+problem, whose eigenvalues may be complex. ``reweight=true`` first weighs the frames by an
+estimate of equilibrium (Koopman reweighting; Wu et al., J. Chem. Phys. 146, 154104 (2017)),
+for short runs started out of equilibrium.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from koopman_cli.errors import UsageError
+from koopman_cli.lifts.identity import identity
+from koopman_cli.models import Common, setting
+from koopman_cli.models.solve import Solver
+from koopman_cli.types import FeatureSpec, Lift
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """Settings of TICA."""
+
+    reversible: bool = setting(True, "average over both directions of time")
+    reweight: bool = setting(False, "Koopman reweighting, for runs started out of equilibrium")
+
+    def __post_init__(self) -> None:
+        if self.reweight and not self.center:
+            raise UsageError(
+                "tica.reweight needs centred moments", "leave out --set tica.center=false"
+            )
+
+
+def solver(settings: Settings) -> Solver:
+    """Reversible unless asked otherwise."""
+    return "reversible" if settings.reversible else "eig"
+
+
+def fits_lift(settings: Settings) -> bool:
+    """Never: the identity knows nothing."""
+    return False
+
+
+def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
+    """Give the features themselves."""
+    return identity(spec)

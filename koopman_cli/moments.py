@@ -1,0 +1,320 @@
+"""Lagged moments: a vector that carries all that linear algebra needs to know of the data.
+
+For pairs (x_t, y_t = x_{t+lag}) and z = [(x - shift) * scale, 1], three matrices
+
+    xx = sum z_x z_x',   xy = sum z_x z_y',   yy = sum z_y z_y'        (d+1, d+1)
+
+hold the sums, the products and, in their last corner, the number of pairs. Moments add,
+subtract and multiply by a number; blocks of them give training sets, folds and error bars
+without a second look at the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import SupportError
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Covariances:
+    """Centred (or raw) second moments divided by n, in units of z; means likewise."""
+
+    c00: Matrix
+    c01: Matrix
+    c11: Matrix
+    mean_x: Matrix
+    mean_y: Matrix
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over lagged pairs about a fixed shift and a power-of-two scale.
+
+    xx, xy, yy : (d+1, d+1) sums of products of z = [(x - shift) * scale, 1]
+    shift, scale : (d,)
+
+    Examples
+    --------
+    >>> x = np.arange(6.0)[:, None]
+    >>> a, b = Moments.of_pairs(x[:2], x[1:3]), Moments.of_pairs(x[2:5], x[3:6])
+    >>> both = a + b
+    >>> both.n, both.mean_x.tolist(), (both - a).n
+    (5.0, [2.0], 3.0)
+    """
+
+    xx: Matrix
+    xy: Matrix
+    yy: Matrix
+    shift: Matrix
+    scale: Matrix
+
+    @classmethod
+    def of_pairs(
+        cls,
+        x: NDArray[Any],
+        y: NDArray[Any],
+        weights: NDArray[Any] | None = None,
+        shift: Matrix | None = None,
+        scale: Matrix | None = None,
+    ) -> Moments:
+        """Moments of given pairs (n, d), (n, d); the plain way that the fast way must equal."""
+        d = x.shape[1]
+        shift = np.zeros(d) if shift is None else shift
+        scale = np.ones(d) if scale is None else scale
+        zx, zy = (augment(a, shift, scale, np.dtype(np.float64)) for a in (x, y))
+        return cls(*products(zx, zy, weights), shift, scale)
+
+    @property
+    def n(self) -> float:
+        """Number of pairs (sum of their weights)."""
+        return float(self.xx[-1, -1])
+
+    @property
+    def mean_x(self) -> Matrix:
+        """Mean of x, in the units of x."""
+        return self.shift + self.xx[:-1, -1] / self.n / self.scale
+
+    @property
+    def mean_y(self) -> Matrix:
+        """Mean of y, in the units of y."""
+        return self.shift + self.yy[:-1, -1] / self.n / self.scale
+
+    def __add__(self, other: Moments) -> Moments:
+        if self.shift is not other.shift or self.scale is not other.scale:
+            other = other.rebased(self.shift, self.scale)
+        return replace(self, xx=self.xx + other.xx, xy=self.xy + other.xy, yy=self.yy + other.yy)
+
+    def __sub__(self, other: Moments) -> Moments:
+        return self + other * -1.0
+
+    def __mul__(self, factor: float) -> Moments:
+        return replace(self, xx=self.xx * factor, xy=self.xy * factor, yy=self.yy * factor)
+
+    __rmul__ = __mul__
+
+    def rebased(self, shift: Matrix, scale: Matrix) -> Moments:
+        """The same moments about another shift and scale."""
+        if np.array_equal(shift, self.shift) and np.array_equal(scale, self.scale):
+            return replace(self, shift=shift, scale=scale)
+        ratio = scale / self.scale
+        transform = np.diag(np.append(ratio, 1.0))
+        transform[-1, :-1] = (self.shift - shift) * scale
+        return Moments(*_congruence(self, transform), shift, scale)
+
+    def symmetrized(self) -> Moments:
+        """Moments of the pairs taken in both directions (reversible estimate), halved."""
+        same = (self.xx + self.yy) / 2
+        return replace(self, xx=same, xy=(self.xy + self.xy.T) / 2, yy=same)
+
+    def projected(self, origin: Matrix, functions: Matrix) -> Moments:
+        """Moments of f = (x - origin) @ functions, in k functions (d, k)."""
+        scaled = functions / self.scale[:, None]
+        transform = np.zeros((len(self.scale) + 1, functions.shape[1] + 1))
+        transform[:-1, :-1] = scaled
+        transform[-1, :-1] = ((self.shift - origin) * self.scale) @ scaled
+        transform[-1, -1] = 1.0
+        k = functions.shape[1]
+        return Moments(*_congruence(self, transform), np.zeros(k), np.ones(k))
+
+    def covariances(self, *, center: bool = True) -> Covariances:
+        """Second moments divided by n, about their means or about the origin of x."""
+        if self.n <= 0:
+            raise SupportError("no lagged pairs", "take a shorter lag or longer trajectories")
+        if center:
+            mx, my = self.xx[:-1, -1] / self.n, self.yy[:-1, -1] / self.n
+            return Covariances(
+                self.xx[:-1, :-1] / self.n - np.outer(mx, mx),
+                self.xy[:-1, :-1] / self.n - np.outer(mx, my),
+                self.yy[:-1, :-1] / self.n - np.outer(my, my),
+                mx,
+                my,
+            )
+        raw = self.rebased(np.zeros_like(self.shift), self.scale)
+        zero = np.zeros_like(self.shift)
+        c00, c01, c11 = (m[:-1, :-1] / self.n for m in (raw.xx, raw.xy, raw.yy))
+        return Covariances(c00, c01, c11, zero, zero)
+
+
+def _congruence(m: Moments, transform: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    xx, xy, yy = (transform.T @ part @ transform for part in (m.xx, m.xy, m.yy))
+    return xx, xy, yy
+
+
+def augment(x: NDArray[Any], shift: Matrix, scale: Matrix, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Frames x (n, d) to z = [(x - shift) * scale, 1]."""
+    z = np.empty((len(x), x.shape[1] + 1), dtype)
+    z[:, -1] = 1
+    np.subtract(x, shift, out=z[:, :-1], casting="same_kind")
+    z[:, :-1] *= scale
+    return z
+
+
+def products(
+    zx: NDArray[Any], zy: NDArray[Any], weights: NDArray[Any] | None = None
+) -> tuple[Matrix, Matrix, Matrix]:
+    """(xx, xy, yy) of augmented pairs, optionally weighted by pair."""
+    wx, wy = (zx, zy) if weights is None else (zx * weights[:, None], zy * weights[:, None])
+    parts = (wx.T @ zx, wx.T @ zy, wy.T @ zy)
+    xx, xy, yy = (np.asarray(p, np.float64) for p in parts)
+    return xx, xy, yy
+
+
+@dataclass(frozen=True)
+class BlockMoments:
+    """Moments per block and per boundary between blocks, for one or several lags.
+
+    Regions follow each other in time. A block holds the pairs with both ends in it; the
+    boundary after it holds all pairs up to the first of the next block, so that
+    block + boundary + block is exactly the block cut without that boundary.
+
+    lags : frames
+    xx, xy, yy : (lags, regions, d+1, d+1)
+    is_block : (regions,) bool
+    trajectory, start, stop : (regions,) which frames a block holds
+    frames : number of frames behind all of it
+    eps : resolution of the input (machine epsilon of its dtype)
+    """
+
+    lags: tuple[int, ...]
+    xx: Matrix
+    xy: Matrix
+    yy: Matrix
+    shift: Matrix
+    scale: Matrix
+    is_block: NDArray[np.bool_]
+    trajectory: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    frames: int
+    eps: float = 2.0**-52
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks (boundaries not counted)."""
+        return int(np.count_nonzero(self.is_block))
+
+    def _sum(self, regions: NDArray[Any] | slice, lag: int | None) -> Moments:
+        i = self.lags.index(lag) if lag is not None else 0
+        xx, xy, yy = (part[i][regions].sum(axis=0) for part in (self.xx, self.xy, self.yy))
+        return Moments(xx, xy, yy, self.shift, self.scale)
+
+    def total(self, lag: int | None = None) -> Moments:
+        """Moments of all pairs: blocks and boundaries."""
+        return self._sum(slice(None), lag)
+
+    def sum_blocks(self, blocks: Iterable[int], lag: int | None = None) -> Moments:
+        """Moments of some blocks, numbered 0 .. n_blocks - 1; a training or a test set."""
+        index = np.flatnonzero(self.is_block)[np.asarray(list(blocks), np.int64)]
+        return self._sum(index, lag)
+
+    def block(self, block: int, lag: int | None = None) -> Moments:
+        """Moments of one block."""
+        return self.sum_blocks([block], lag)
+
+    def at_lag(self, lag: int) -> BlockMoments:
+        """The same blocks at one of the lags only."""
+        i = slice(self.lags.index(lag), self.lags.index(lag) + 1)
+        return replace(self, lags=(lag,), xx=self.xx[i], xy=self.xy[i], yy=self.yy[i])
+
+    def projected(self, origin: Matrix, functions: Matrix) -> BlockMoments:
+        """Block moments of k functions f = (x - origin) @ functions."""
+        template = self.total()
+        k = functions.shape[1]
+        shape = (len(self.lags), len(self.is_block), k + 1, k + 1)
+        parts = [np.empty(shape) for _ in range(3)]
+        for i in range(shape[0]):
+            for r in range(shape[1]):
+                region = replace(template, xx=self.xx[i, r], xy=self.xy[i, r], yy=self.yy[i, r])
+                small = region.projected(origin, functions)
+                parts[0][i, r], parts[1][i, r], parts[2][i, r] = small.xx, small.xy, small.yy
+        return replace(
+            self, xx=parts[0], xy=parts[1], yy=parts[2], shift=np.zeros(k), scale=np.ones(k)
+        )
+
+    def merged(self, min_frames: float) -> BlockMoments:
+        """Join neighbouring blocks until each spans at least ``min_frames``.
+
+        Blocks of different trajectories or segments are never joined through a boundary; short
+        trajectories stay blocks of their own.
+        """
+        return self._grouped(self._groups(min_frames))
+
+    def _groups(self, min_frames: float) -> list[list[int]]:
+        groups: list[list[int]] = []
+        runs = self._runs()
+        for run in runs:
+            span = self.stop[run[-1]] - self.start[run[0]]
+            parts = max(1, min(len(run), int(span // max(min_frames, 1))))
+            groups.extend([run[i] for i in piece] for piece in _split(len(run), parts))
+        return groups
+
+    def _runs(self) -> list[list[int]]:
+        """Regions of blocks that boundaries connect."""
+        runs: list[list[int]] = []
+        connected = False
+        for r, is_block in enumerate(self.is_block):
+            if not is_block:
+                connected = bool(self.start[r] >= 0)
+            elif connected and runs:
+                runs[-1].append(r)
+                connected = False
+            else:
+                runs.append([r])
+        return runs
+
+    def _grouped(self, groups: Sequence[Sequence[int]]) -> BlockMoments:
+        taken = np.zeros(len(self.is_block), bool)
+        rows: list[tuple[slice, bool]] = []
+        for group in groups:
+            inner = slice(group[0], group[-1] + 1)
+            rows.append((inner, True))
+            taken[inner] = True
+            after = group[-1] + 1
+            if after < len(taken) and not self.is_block[after]:
+                rows.append((slice(after, after + 1), False))
+                taken[after] = True
+        rows += [(slice(r, r + 1), False) for r in np.flatnonzero(~taken)]
+        parts = (
+            np.stack([part[:, s].sum(axis=1) for s, _ in rows], axis=1)
+            for part in (self.xx, self.xy, self.yy)
+        )
+        xx, xy, yy = parts
+        return replace(
+            self,
+            xx=xx,
+            xy=xy,
+            yy=yy,
+            is_block=np.array([b for _, b in rows]),
+            trajectory=np.array([self.trajectory[s.start] for s, _ in rows]),
+            start=np.array([self.start[s.start] for s, _ in rows]),
+            stop=np.array([self.stop[s.stop - 1] for s, _ in rows]),
+        )
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Plain arrays, for storage."""
+        return {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> BlockMoments:
+        """The inverse of :meth:`to_arrays`."""
+        values: dict[str, Any] = dict(arrays)
+        scalars: dict[str, Any] = {
+            "lags": tuple(int(lag) for lag in values.pop("lags")),
+            "frames": int(values.pop("frames")),
+            "eps": float(values.pop("eps")),
+        }
+        return cls(**values, **scalars)
+
+
+def _split(count: int, parts: int) -> list[range]:
+    edges = [round(i * count / parts) for i in range(parts + 1)]
+    return [range(a, b) for a, b in pairwise(edges)]

@@ -1,0 +1,191 @@
+"""Held-out scores: folds of blocks, the choice of dim; any solver, no second reading.
+
+Training sets are sums of training blocks (never total minus test: the remainder touches
+test frames). For fixed lifts that is algebra on stored moments; lifts that learn from data
+are refitted on the training part of every fold by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import KoopmanError, SupportError
+from koopman_cli.linalg import keep_pairs
+from koopman_cli.models.solve import Solution
+from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.scoring import FoldScore, score_set, singular_functions
+from koopman_cli.types import DimChoice, Score, ScoreEntry
+
+Matrix = NDArray[np.float64]
+SolveMoments = Callable[[Moments], Solution]
+
+#: Modes considered when dim is chosen automatically.
+MAX_DIM = 10
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Moments of the training and of the held-out blocks, and how to solve the former."""
+
+    train: Moments
+    test: Moments
+    solve: SolveMoments
+
+
+def assign_folds(blocks: BlockMoments, folds: int, seed: int | None = None) -> list[list[int]]:
+    """Which blocks each fold holds out.
+
+    Whole trajectories when there are at least ``folds`` of them, else blocks in turn (every
+    fold sees all parts of a run). ``seed`` shuffles the assignment (repeats).
+
+    Examples
+    --------
+    >>> from koopman_cli.accumulate import accumulate
+    >>> from koopman_cli.features.stream import FeatureStream
+    >>> data = np.random.default_rng(0).standard_normal(1000)
+    >>> blocks, _ = accumulate(FeatureStream.from_arrays(data), [1], n_blocks=10)
+    >>> assign_folds(blocks, 5)
+    [[0, 5], [1, 6], [2, 7], [3, 8], [4, 9]]
+    """
+    owner = blocks.trajectory[blocks.is_block]
+    trajectories = np.unique(owner)
+    units = (
+        [np.flatnonzero(owner == t) for t in trajectories]
+        if len(trajectories) >= folds
+        else [np.array([b]) for b in range(len(owner))]
+    )
+    order = np.arange(len(units))
+    if seed is not None:
+        np.random.default_rng(seed).shuffle(order)
+    count = min(folds, len(units))
+    held: list[list[int]] = [[] for _ in range(count)]
+    sizes = np.zeros(count)
+    frames = (blocks.stop - blocks.start)[blocks.is_block]
+    for i, unit in enumerate(order):
+        # In turn while all are of one size; the smallest fold first where they are not.
+        k = int(np.argmin(sizes)) if len(trajectories) >= folds else i % count
+        held[k].extend(int(b) for b in units[unit])
+        sizes[k] += frames[units[unit]].sum()
+    return [sorted(h) for h in held]
+
+
+def make_folds(
+    blocks: BlockMoments, solve: SolveMoments, folds: int = 5, seed: int | None = None
+) -> list[Fold]:
+    """Folds of block moments at one lag for a solver whose lift is fixed."""
+    everything = set(range(blocks.n_blocks))
+    return [
+        Fold(blocks.sum_blocks(sorted(everything - set(held))), blocks.sum_blocks(held), solve)
+        for held in assign_folds(blocks, folds, seed)
+    ]
+
+
+def score_dims(
+    total: Moments, solve: SolveMoments, folds: Sequence[Fold], dims: Sequence[int], blocks: int
+) -> tuple[Score, ...]:
+    """Scores of the nested models of several dims: on all data and held out.
+
+    A dim that would split a complex pair is raised by one for that model.
+    """
+    train = _by_dim(total, total, solve, dims)
+    held: list[list[FoldScore]] = []
+    for fold in folds:
+        try:
+            held.append(_by_dim(fold.train, fold.test, fold.solve, dims))
+        except SupportError:
+            continue
+    return tuple(
+        _gather(dim, train[i], [fold[i] for fold in held], blocks) for i, dim in enumerate(dims)
+    )
+
+
+def _by_dim(
+    train: Moments, test: Moments, solve: SolveMoments, dims: Sequence[int]
+) -> list[FoldScore]:
+    solution = solve(train)
+    test = test.rebased(train.shift, train.scale)
+    found = []
+    for dim in dims:
+        k = min(keep_pairs(solution.eigenvalues, dim), solution.rank)
+        if k == 0:
+            found.append(FoldScore(1.0, 1.0, 1.0))
+            continue
+        u, s, v = singular_functions(train, solution.left[:, :k], solution.right[:, :k])
+        found.append(score_set(u, s, v, test))
+    return found
+
+
+def _gather(dim: int, train: FoldScore, held: list[FoldScore], blocks: int) -> Score:
+    def entry(name: str) -> ScoreEntry:
+        values = [float(getattr(score, name)) for score in held]
+        if not values:
+            return ScoreEntry(getattr(train, name))
+        error = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+        return ScoreEntry(getattr(train, name), float(np.mean(values)), error, tuple(values))
+
+    return Score(
+        dim,
+        entry("vamp1"),
+        entry("vamp2"),
+        entry("vampe"),
+        len(held),
+        blocks,
+        sum(score.poor for score in held),
+    )
+
+
+def choose_dim(scores: Sequence[Score]) -> DimChoice:
+    """The simplest dim within one standard error of the fold-wise difference to the best.
+
+    ``scores`` are of dims 0, 1, 2, ...; dim 0 (score 1) must be beaten by two errors.
+    """
+    if not scores or len(scores[0].vampe.folds) < 2:
+        raise KoopmanError("choosing dim needs at least two folds", "give --dim, or more data")
+    folds = np.array([score.vampe.folds for score in scores])
+    best = int(np.argmax(folds.mean(axis=1)))
+    error = folds.shape[1] ** -0.5
+    for dim, values in enumerate(folds):
+        gap = folds[best] - values
+        if gap.mean() <= gap.std(ddof=1) * error:
+            break
+    gain = folds[dim] - 1
+    sure = gain.mean() > 2 * gain.std(ddof=1) * error
+    if dim == 0 or not sure:
+        reason = "no dim has a held-out VAMP-E two standard errors above that of the constant (1)"
+        return DimChoice(tuple(scores), 0, reason)
+    if scores[dim].poor_folds > 1:
+        reason = (
+            f"dim {dim} has the simplest good score, but {scores[dim].poor_folds} of "
+            f"{folds.shape[1]} folds hold too few events to judge it"
+        )
+        return DimChoice(tuple(scores), dim, reason)
+    reason = f"the simplest within one standard error of the best held-out VAMP-E (dim {best})"
+    return DimChoice(tuple(scores), dim, reason)
+
+
+def drift(blocks: BlockMoments, names: Sequence[str], folds: Sequence[Sequence[int]]) -> list[str]:
+    """Features whose mean on a held-out set is more than three errors from the training mean.
+
+    Test moments are centred by the mean of the test set, so a score is blind to a drift.
+    """
+    total = blocks.total()
+    means = np.stack([blocks.block(b).mean_x for b in range(blocks.n_blocks)])
+    if len(means) < 6:
+        return []
+    spread = means.std(axis=0, ddof=1)
+    moving = spread > 1e-12 * (np.abs(total.mean_x) + spread)
+    worst: dict[int, float] = {}
+    for held in folds:
+        rest = [b for b in range(len(means)) if b not in set(held)]
+        error = spread * np.sqrt(1 / len(held) + 1 / len(rest))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = np.abs(means[list(held)].mean(axis=0) - means[rest].mean(axis=0)) / error
+        for j in np.flatnonzero(moving & (z > 3)):
+            worst[int(j)] = max(worst.get(int(j), 0.0), float(z[j]))
+    # Among many features a few exceed three errors by chance.
+    limit = 3 + np.sqrt(2 * np.log(max(1, len(names) * len(folds))))
+    return [names[j] for j, z in worst.items() if z > limit]
