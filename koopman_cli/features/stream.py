@@ -48,6 +48,8 @@ class FeatureStream:
     offsets : sequence of int
         Index, in frames as read, of each trajectory's first feature frame (delays
         consume frames).
+    window : int
+        Frames that a delay embedding reaches back; blocks keep that much more distance.
     warnings : sequence of str
         What was noticed while reading and featurizing.
 
@@ -68,7 +70,17 @@ class FeatureStream:
     dtype: np.dtype[Any]
     dt: TimeStep | None = None
     offsets: tuple[int, ...] = ()
-    warnings: tuple[str, ...] = ()
+    window: int = 0
+    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    fitted: tuple[str, ...] = ()
+    origins: tuple[NDArray[np.int64], ...] = ()
+    late: Callable[[], tuple[str, ...]] | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was noticed so far; complete once every trajectory has been read once."""
+        return self.said + (self.late() if self.late else ())
 
     @property
     def n_frames(self) -> int:
@@ -90,7 +102,23 @@ class FeatureStream:
 
     def with_warnings(self, *more: str) -> FeatureStream:
         """The same stream with further warnings."""
-        return replace(self, warnings=(*self.warnings, *more))
+        return replace(self, said=(*self.said, *more))
+
+    def frame_index(self, trajectory: int) -> NDArray[np.int64]:
+        """Frame as read of every row of one trajectory.
+
+        Rows and frames differ once frames were dropped or consumed by delays.
+
+        >>> FeatureStream.from_arrays([[0.0, 1.0, 2.0]]).frame_index(0)
+        array([0, 1, 2])
+        """
+        segments = self.segments[trajectory]
+        if self.origins:
+            starts = self.origins[trajectory]
+        else:
+            starts = segments[:, 0] + (self.offsets[trajectory] if self.offsets else 0)
+        lengths = segments[:, 1] - segments[:, 0]
+        return np.arange(lengths.sum()) + np.repeat(starts - segments[:, 0], lengths)
 
     def cached(self, limit: int = CACHE_BYTES) -> FeatureStream:
         """The same stream, kept in memory after its first complete reading if it is small.

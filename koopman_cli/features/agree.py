@@ -1,0 +1,101 @@
+"""Do trajectories agree with each other, and columns with those of a model?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+from koopman_cli.errors import DataError
+from koopman_cli.types import FeatureSpec, TimeStep, Trajectory
+from koopman_cli.units import SECONDS, convert
+
+
+def check_agreement(trajectories: Sequence[Trajectory]) -> None:
+    """All of one kind, with the same columns or atoms and the same time step.
+
+    Raises
+    ------
+    DataError
+        Names the first two that differ, and how.
+    """
+    first = trajectories[0]
+    same_topology: list[Any] = [first.topology]
+    for other in trajectories[1:]:
+        if other.kind != first.kind:
+            raise _differ(first, other, f"kind {first.kind} against kind {other.kind}")
+        if not any(other.topology is known for known in same_topology):
+            _check_atoms(first, other)
+            same_topology.append(other.topology)
+        if len(first.names) != len(other.names):
+            raise _differ(first, other, f"{len(first.names)} against {len(other.names)} columns")
+        for k, ours in enumerate(zip(first.names, first.units, strict=True)):
+            theirs = (other.names[k], other.units[k])
+            if ours != theirs:
+                raise _differ(
+                    first, other, f"column {k + 1} is {_say(ours)} against {_say(theirs)}"
+                )
+        _check_step(first, other)
+
+
+def _differ(first: Trajectory, other: Trajectory, how: str) -> DataError:
+    return DataError(
+        f"{first.label} and {other.label} differ: {how}",
+        "fit trajectories of the same system and columns together, others apart",
+    )
+
+
+def _say(column: tuple[str, str]) -> str:
+    name, unit = column
+    return f"{name!r} ({unit})" if unit else f"{name!r}"
+
+
+def _check_atoms(first: Trajectory, other: Trajectory) -> None:
+    if first.topology.n_atoms != other.topology.n_atoms:
+        n, m = first.topology.n_atoms, other.topology.n_atoms
+        raise _differ(first, other, f"{n} against {m} atoms")
+    for a, b in zip(first.topology.atoms, other.topology.atoms, strict=True):
+        if str(a) != str(b):
+            raise _differ(first, other, f"atom index {a.index} is {a} against {b}")
+
+
+def _check_step(first: Trajectory, other: Trajectory) -> None:
+    if first.dt is None or other.dt is None or _same_step(first.dt, other.dt):
+        return
+    raise DataError(
+        f"{first.label} has a frame every {first.dt.value:g} {first.dt.unit}, "
+        f"{other.label} every {other.dt.value:g} {other.dt.unit}",
+        "thin the finer one (--stride) into a file of its own first, or fit them apart",
+    )
+
+
+def _same_step(a: TimeStep, b: TimeStep) -> bool:
+    if a.unit != b.unit and not (a.unit in SECONDS and b.unit in SECONDS):
+        return False
+    value = b.value if a.unit == b.unit else float(convert(b.value, b.unit, a.unit))
+    return abs(value - a.value) <= 1e-5 * abs(a.value)
+
+
+def check_columns(found: FeatureSpec, stored: FeatureSpec, label: str) -> None:
+    """The columns of an input are those of a model: names, order and units.
+
+    Raises
+    ------
+    DataError
+        Names the first difference.
+    """
+    ours = list(zip(found.names, found.units, strict=True))
+    theirs = list(zip(stored.names, stored.units, strict=True))
+    if ours == theirs:
+        return
+    count = "" if len(ours) == len(theirs) else f"{len(ours)} features, the model {len(theirs)}; "
+    for k, (here, there) in enumerate(zip_longest(ours, theirs)):
+        if here != there:
+            here_text = _say(here) if here else "missing"
+            there_text = _say(there) if there else "has none"
+            raise DataError(
+                f"{label}: {count and 'gives ' + count}feature {k + 1} is {here_text} here and "
+                f"{there_text} in the model",
+                "give input with the features of the model, in its order "
+                "(same atoms, --select and columns)",
+            )
