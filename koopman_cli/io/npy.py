@@ -1,0 +1,280 @@
+"""NumPy's npy and npz, in chunks, with headers that are believed only as far as the file goes."""
+
+from __future__ import annotations
+
+import ast
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import DataError
+from koopman_cli.io.arrays import Block, Field, array_source, pick
+from koopman_cli.io.rows import RowFile
+from koopman_cli.io.source import Source, truncated
+from koopman_cli.io.topology import Request
+
+_MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 65536
+
+#: Compressed arrays that cannot be streamed (Fortran order, time not first) are held in memory
+#: up to this size.
+_HELD_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an npy header says, and where its data begin."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    fortran: bool
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of data that should follow."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_header(handle: IO[bytes], path: str) -> Header:
+    """Parse an npy header; nothing is allocated on its word.
+
+    Raises
+    ------
+    DataError
+        If it is no npy header.
+    """
+    start = handle.read(8)
+    wide = len(start) == 8 and start[6] >= 2
+    raw = handle.read(4 if wide else 2)
+    length = int.from_bytes(raw, "little")
+    try:
+        if start[:6] != _MAGIC or not 0 < length <= _MAX_HEADER:
+            raise ValueError("no npy header")
+        text = handle.read(length)
+        said = ast.literal_eval(text.decode("utf-8" if start[6] >= 3 else "latin1"))
+        shape = tuple(said["shape"])
+        dtype = np.lib.format.descr_to_dtype(said["descr"])
+        if not all(isinstance(n, int) and n >= 0 for n in shape):
+            raise ValueError("impossible shape")
+        offset = 8 + len(raw) + length
+        return Header(shape, dtype, bool(said["fortran_order"]), offset)
+    except (
+        ValueError,
+        SyntaxError,
+        KeyError,
+        TypeError,
+        UnicodeDecodeError,
+        RecursionError,
+        MemoryError,
+    ):
+        raise DataError(
+            f"{path}: its npy header is damaged", "copy or save the file again"
+        ) from None
+
+
+def _row_layout(header: Header) -> tuple[np.dtype[Any], int]:
+    """Type of one row along the first axis, and numbers in it."""
+    width = math.prod(header.shape[1:])
+    return np.dtype((header.dtype, (width,)) if width != 1 else header.dtype), width
+
+
+class _Rows(RowFile):
+    """Rows along the first axis of C-ordered data; flat items are reshaped per row."""
+
+    def __init__(self, path: str, header: Header) -> None:
+        self.header = header
+        width = math.prod(header.shape[1:])
+        super().__init__(path, header.offset, np.dtype([("row", header.dtype, (width,))]))
+
+    def slab(self, index: tuple[slice, ...]) -> NDArray[Any]:
+        """The rectangle ``index`` of the array."""
+        start, stop, step = index[0].indices(self.header.shape[0])
+        count = len(range(start, stop, step))
+        rows = self.rows(start, count, step)["row"]
+        return rows.reshape(count, *self.header.shape[1:])[(slice(None), *index[1:])]
+
+
+class _ZipRows(_Rows):
+    """Rows from a member of a zip file: forward only, skipping what lies between."""
+
+    def __init__(self, path: str, member: str, header: Header) -> None:
+        super().__init__(path, header)
+        self.member = member
+
+    def open(self) -> IO[bytes]:
+        self.archive = zipfile.ZipFile(self.path)
+        handle = self.archive.open(self.member)
+        self.at = 0
+        return handle
+
+    def __exit__(self, *args: Any) -> None:
+        super().__exit__(*args)
+        self.archive.close()
+
+    def block(self, start: int, count: int) -> NDArray[Any]:
+        begin = self.offset + start * self.dtype.itemsize
+        try:
+            while self.at < begin:
+                skipped = len(self.handle.read(min(begin - self.at, 2**20)))
+                if not skipped:
+                    break
+                self.at += skipped
+            raw = self.handle.read(count * self.dtype.itemsize)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise _damaged(self.path, self.member, error) from None
+        self.at += len(raw)
+        if len(raw) < count * self.dtype.itemsize:
+            raise _damaged(self.path, self.member, EOFError("it ends early"))
+        return np.frombuffer(raw, self.dtype, count)
+
+
+def _damaged(path: str, member: str, error: Exception) -> DataError:
+    return DataError(
+        f"{path}: {member.removesuffix('.npy')} is damaged ({error})", "copy or save the file again"
+    )
+
+
+def _is_time_first(shape: tuple[int, ...], time_axis: int | None, ensemble: bool) -> bool:
+    """Whether frames (or members) in order are rows in order."""
+    if ensemble:
+        return time_axis in (None, 1, 1 - len(shape))
+    return time_axis in (None, 0, -len(shape))
+
+
+def _checked(path: str, header: Header, available: int, *, allow_truncated: bool) -> Header:
+    """The header, cut to the complete rows if it claims more and that is allowed."""
+    if header.dtype.hasobject:
+        raise DataError(
+            f"{path}: holds objects (dtype {header.dtype}), not numbers",
+            "save plain numbers, for example with array.astype('float64')",
+        )
+    if header.size <= available:
+        return header
+    row = math.prod(header.shape[1:]) * header.dtype.itemsize
+    complete = 0 if header.fortran or not header.shape else available // max(row, 1)
+    if not allow_truncated or not complete:
+        said = (
+            f"header says shape {header.shape} ({header.size} bytes), {available} bytes are there"
+        )
+        raise truncated(path, said, complete)
+    return Header((complete, *header.shape[1:]), header.dtype, False, header.offset)
+
+
+def open_npy(path: str, request: Request) -> Source:
+    """Open an npy file; rows are read from the file chunk by chunk.
+
+    Raises
+    ------
+    DataError
+        Damaged, truncated, not numbers, or of more axes than can be meant.
+    """
+    options = request.options
+    with Path(path).open("rb") as handle:
+        header = read_header(handle, path)
+        available = Path(path).stat().st_size - header.offset
+    header = _checked(path, header, available, allow_truncated=options.allow_truncated)
+    field = Field(header.shape, header.dtype)
+
+    @contextmanager
+    def rows() -> Iterator[Block]:
+        with _Rows(path, header) as source:
+            yield source.slab
+
+    @contextmanager
+    def mapped() -> Iterator[Block]:
+        def block(index: tuple[slice, ...]) -> NDArray[Any]:
+            # Mapped anew for each block, so that pages once touched do not pile up.
+            view = np.memmap(
+                path,
+                header.dtype,
+                "r",
+                header.offset,
+                header.shape,
+                "F" if header.fortran else "C",
+            )
+            return np.array(view[index])
+
+        yield block
+
+    plain = not header.fortran or len(header.shape) < 2
+    first = _is_time_first(header.shape, options.time_axis, options.ensemble)
+    opener = rows if plain and first else mapped
+    return array_source(path, "npy", {"array": field}, {"array": opener}, options)
+
+
+def _members(path: str) -> dict[str, tuple[Header, int]]:
+    """Headers of the arrays in an npz, and bytes that each member holds."""
+    found = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if info.filename.endswith(".npy"):
+                    with archive.open(info) as handle:
+                        header = read_header(handle, f"{path}: {info.filename}")
+                    found[info.filename.removesuffix(".npy")] = (header, info.file_size)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
+        raise DataError(
+            f"{path}: not a complete npz file ({error})", "copy or save the file again"
+        ) from None
+    if not found:
+        raise DataError(f"{path}: a zip file without arrays", "expected an npz written by numpy")
+    return found
+
+
+def open_npz(path: str, request: Request) -> Source:
+    """Open arrays of an npz file (``--var``); members are decompressed chunk by chunk.
+
+    Raises
+    ------
+    DataError
+        Damaged, not numbers, several arrays and none chosen, or too many axes.
+    """
+    options = request.options
+    members = _members(path)
+    names = pick(path, {n: Field(h.shape, h.dtype) for n, (h, _) in members.items()}, options.var)
+    openers = {}
+    for name in names:
+        header, size = members[name]
+        _checked(f"{path}: {name}", header, size - header.offset, allow_truncated=False)
+        plain = not header.fortran or len(header.shape) < 2
+        stream = plain and _is_time_first(header.shape, options.time_axis, options.ensemble)
+        openers[name] = _zip_opener(path, f"{name}.npy", header, stream)
+    fields = {n: Field(members[n][0].shape, members[n][0].dtype) for n in names}
+    return array_source(path, "npz", fields, openers, options)
+
+
+def _zip_opener(path: str, member: str, header: Header, stream: bool) -> Any:
+    if not stream and header.size > _HELD_BYTES:
+        raise DataError(
+            f"{path}: {member} ({header.size / 2**20:.0f} MiB) is not stored frame by frame",
+            "save it C-ordered with time first, or as npy",
+        )
+
+    @contextmanager
+    def opener() -> Iterator[Block]:
+        with _ZipRows(path, member, header) as source:
+            if stream:
+                yield source.slab
+                return
+            everything = _ZipRows.block(source, 0, header.shape[0])["row"]
+            order = "F" if header.fortran else "C"
+            whole = everything.reshape(-1).reshape(header.shape, order=order)
+            yield lambda index: whole[index]
+
+    return opener

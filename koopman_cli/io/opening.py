@@ -1,0 +1,358 @@
+"""From paths to trajectories: ranges, strides, joined parts, and time steps that agree."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import DataError, UsageError
+from koopman_cli.io.cells import valid_cells
+from koopman_cli.io.join import join_parts
+from koopman_cli.io.readers import open_source
+from koopman_cli.io.source import Chunk, Source, check_unchanged
+from koopman_cli.io.times import judge, same
+from koopman_cli.io.topology import Request
+from koopman_cli.types import (
+    FileRecord,
+    Frames,
+    Progress,
+    ReadOptions,
+    TimeStep,
+    Trajectory,
+    no_progress,
+)
+from koopman_cli.units import parse_dt, parse_frames
+
+#: No coordinate of a real system is this far from the origin (xtc clips at 2147483 nm).
+LARGEST_NM = 1e4
+
+
+@dataclass(frozen=True)
+class Part:
+    """Frames start, start + step, ... below stop of one file."""
+
+    source: Source
+    start: int
+    stop: int
+    step: int
+
+    @property
+    def n_frames(self) -> int:
+        """Frames taken, of all members together."""
+        return len(range(self.start, self.stop, self.step)) * max(1, self.source.members)
+
+
+def natural_key(path: str) -> tuple[tuple[int, int | str], ...]:
+    """Sorts traj2 before traj10.
+
+    >>> sorted(["t10.xtc", "t2.xtc"], key=natural_key)
+    ['t2.xtc', 't10.xtc']
+    """
+    parts = re.split(r"(\d+)", path)
+    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
+
+
+def _check_options(options: ReadOptions) -> None:
+    if options.stride < 1:
+        raise UsageError(f"--stride {options.stride}: must be at least 1", "1 reads every frame")
+    if options.join and options.ensemble:
+        raise UsageError(
+            "--join and --ensemble exclude each other", "an ensemble is many runs already"
+        )
+
+
+def _window(label: str, n: int, options: ReadOptions, dt: TimeStep | None) -> tuple[int, int]:
+    """First and one past the last frame of --begin and --end, counted from the first frame."""
+    begin = parse_frames(options.begin, dt, "--begin") if options.begin is not None else 0
+    end = parse_frames(options.end, dt, "--end") if options.end is not None else n
+    for name, value in (("--begin", begin), ("--end", end)):
+        if value < 0:
+            raise UsageError(f"{name} {value}: frames count from 0", "give a number of 0 or more")
+    if begin >= end:
+        raise UsageError(
+            f"--begin {options.begin or 0} is not before --end {options.end}",
+            "the range is half-open: --begin 10 --end 20 takes frames 10 to 19",
+        )
+    if begin >= n:
+        raise DataError(
+            f"{label}: has {n} frames, none from --begin {options.begin} on",
+            f"choose --begin below {n}",
+        )
+    return begin, min(end, n)
+
+
+def _beyond(source: Source, values: NDArray[Any], first: int, step: int) -> None:
+    """Raise if a finite coordinate is further out than any real one."""
+    high, low = values.max(initial=0.0), values.min(initial=0.0)
+    if high <= LARGEST_NM and low >= -LARGEST_NM:
+        return
+    with np.errstate(invalid="ignore"):
+        bad = np.isfinite(values) & (np.abs(values) > LARGEST_NM)
+    if not bad.any():
+        return
+    frame, atom, axis = (int(i) for i in np.argwhere(bad)[0])
+    name = source.topology.atom(atom) if source.topology is not None else "?"
+    raise DataError(
+        f"{source.path}: frame {first + frame * step}, atom {atom + 1} ({name}):"
+        f" coordinate {values[frame, atom, axis]:.8g} nm is beyond {LARGEST_NM:g} nm",
+        "the frame is damaged or its unit is wrong; leave it out with --begin and --end",
+    )
+
+
+def _cells(source: Source, chunk: Chunk, first: int, step: int, use: bool | None) -> bool:
+    """Whether this file has a cell: its first frame decides, the others must follow."""
+    if chunk.cell is None:
+        return False
+    good = valid_cells(chunk.cell)
+    if use is None:
+        use = bool(good[0])
+    if use and not good.all():
+        frame = first + int(np.flatnonzero(~good)[0]) * step
+        raise DataError(
+            f"{source.path}: frame {frame} has no valid unit cell, the frames before have",
+            "repair the cell of that frame, or leave it out with --begin and --end",
+        )
+    return use
+
+
+def read_part(part: Part, size: int) -> Iterator[Frames]:
+    """Checked frames of one part; ``start`` counts from the start of the part."""
+    source, at, use = part.source, 0, None
+    chunks = source.read(part.start, part.stop, part.step, size)
+    for chunk in chunks:
+        raw = part.start + at * part.step
+        cell = None
+        if source.kind == "md":
+            _beyond(source, chunk.values, raw, part.step)
+            use = _cells(source, chunk, raw, part.step, use)
+            cell = chunk.cell if use else None
+        time = None
+        if source.stamps is not None and not source.members:
+            last = raw + len(chunk.values) * part.step
+            time = source.stamps[raw : min(last, part.stop) : part.step]
+        yield Frames(at, chunk.values, cell, time)
+        at += len(chunk.values)
+    if at != part.n_frames:
+        raise DataError(
+            f"{source.path}: {at} of {part.n_frames} frames could be read", "copy the file again"
+        )
+    check_unchanged(source)
+
+
+def _read_parts(parts: tuple[Part, ...], size: int) -> Iterator[Frames]:
+    if size < 1:
+        raise ValueError("a chunk holds at least one frame")
+    done = 0
+    for part in parts:
+        for frames in read_part(part, size):
+            yield replace(frames, start=done + frames.start)
+        done += part.n_frames
+
+
+def _time_step(source: Source, options: ReadOptions) -> tuple[TimeStep | None, tuple[str, ...]]:
+    """Time step between frames of the file: --dt if given, else its stamps."""
+    step, warned = judge(source)
+    if options.dt is None:
+        return step, warned
+    asked = parse_dt(options.dt)
+    if step is not None and not same(step, asked):
+        warned = (
+            *warned,
+            f"{source.path}: --dt {options.dt} overrides the {step.value:g} {step.unit} of its"
+            f" {source.stamps_origin}",
+        )
+    return asked, warned
+
+
+def _strided(step: TimeStep | None, stride: int) -> TimeStep | None:
+    return None if step is None else replace(step, value=step.value * stride)
+
+
+def _segments(source: Source, each: int) -> NDArray[np.int64]:
+    if not source.members:
+        return np.array([[0, each]], np.int64)
+    starts = np.arange(source.members, dtype=np.int64) * each
+    return np.stack([starts, starts + each], axis=1)
+
+
+def _trajectory(
+    label: str,
+    parts: tuple[Part, ...],
+    dt: TimeStep | None,
+    segments: NDArray[np.int64],
+    warned: tuple[str, ...],
+) -> Trajectory:
+    first = parts[0].source
+    return Trajectory(
+        label=label,
+        kind=first.kind,
+        files=tuple(FileRecord(p.source.path, p.n_frames) for p in parts),
+        n_frames=sum(p.n_frames for p in parts),
+        segments=segments,
+        dt=dt,
+        dtype="float64" if any(p.source.dtype == "float64" for p in parts) else first.dtype,
+        read=lambda size: _read_parts(parts, size),
+        names=first.names,
+        units=first.units,
+        topology=first.topology,
+        warnings=warned,
+    )
+
+
+def _separate(source: Source, options: ReadOptions) -> Trajectory:
+    step, warned = _time_step(source, options)
+    begin, end = _window(source.path, source.n_frames, options, step)
+    part = Part(source, begin, end, options.stride)
+    each = len(range(begin, end, options.stride))
+    return _trajectory(
+        source.path,
+        (part,),
+        _strided(step, options.stride),
+        _segments(source, each),
+        (*source.warnings, *warned),
+    )
+
+
+def _joined(sources: Sequence[Source], options: ReadOptions) -> Trajectory:
+    steps = [_time_step(s, options) for s in sources]
+    known = [(s.path, step) for s, (step, _) in zip(sources, steps, strict=True) if step]
+    _agree(known)
+    dt = known[0][1] if known else None
+    if any(step is None and s.n_frames > 1 for s, (step, _) in zip(sources, steps, strict=True)):
+        dt = None
+    skips, cuts, warned = join_parts(sources, dt)
+    lengths = [s.n_frames - k for s, k in zip(sources, skips, strict=True)]
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    begin, end = _window(sources[0].path, int(edges[-1]), options, dt)
+    parts = []
+    for source, skip, low, high in zip(sources, skips, edges[:-1], edges[1:], strict=True):
+        first = begin + max(0, -(-(int(low) - begin) // options.stride)) * options.stride
+        last = min(int(high), end)
+        if first < last:
+            shift = skip - int(low)
+            parts.append(Part(source, first + shift, last + shift, options.stride))
+    total = sum(p.n_frames for p in parts)
+    inner = {-(-(int(edges[c]) - begin) // options.stride) for c in cuts}
+    bounds = sorted({0, total} | {c for c in inner if 0 < c < total})
+    segments = np.array(list(zip(bounds[:-1], bounds[1:], strict=True)), np.int64)
+    texts = (
+        *(w for s in sources for w in s.warnings),
+        *(w for _, ws in steps for w in ws),
+        *warned,
+    )
+    label = f"{sources[0].path} .. {sources[-1].path}" if len(sources) > 1 else sources[0].path
+    return _trajectory(label, tuple(parts), _strided(dt, options.stride), segments, texts)
+
+
+def _agree(known: Sequence[tuple[str, TimeStep]]) -> None:
+    """Raise if two time steps differ, naming both."""
+    for path, step in known[1:]:
+        first_path, first = known[0]
+        if not same(first, step):
+            raise DataError(
+                f"time steps differ: {first.value:g} {first.unit} in {first_path},"
+                f" {step.value:g} {step.unit} in {path}",
+                "bring the files to one time step (--stride per file), or override with --dt",
+            )
+
+
+def _check_alike(sources: Sequence[Source]) -> None:
+    """Raise if files cannot be analysed together."""
+    first = sources[0]
+    for other in sources[1:]:
+        if other.kind != first.kind:
+            raise DataError(
+                f"{first.path} is {first.kind} data, {other.path} is {other.kind} data",
+                "analyse them apart",
+            )
+        if first.kind == "md" and other.topology is not first.topology:
+            a, b = first.topology.n_atoms, other.topology.n_atoms
+            if a != b:
+                raise DataError(
+                    f"{first.path} holds {a} atoms, {other.path} holds {b}",
+                    "give trajectories of the same atoms (--select can make them so)",
+                )
+        if len(other.names) != len(first.names):
+            raise DataError(
+                f"{first.path} has {len(first.names)} columns, {other.path} has {len(other.names)}",
+                "give files of the same columns",
+            )
+        if other.names != first.names:
+            a, b = next((x, y) for x, y in zip(first.names, other.names, strict=True) if x != y)
+            raise DataError(
+                f"columns differ: {a} in {first.path} stands where {b} stands in {other.path}",
+                "give files of the same columns in the same order",
+            )
+
+
+def _one_step(trajectories: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
+    """All trajectories with one time step, or none where one of them has none."""
+    known = [(t.label, t.dt) for t in trajectories if t.dt]
+    _agree(known)
+    if not known:
+        return trajectories
+    lacking = [t.label for t in trajectories if t.dt is None and t.n_frames > 1]
+    dt = None if lacking else known[0][1]
+    if not lacking:
+        return tuple(t if t.dt else replace(t, dt=dt) for t in trajectories)
+    text = f"{lacking[0]} has no time step, so none is used for the other files either"
+    first = replace(trajectories[0], dt=None, warnings=(*trajectories[0].warnings, text))
+    return (first, *(replace(t, dt=None) for t in trajectories[1:]))
+
+
+def open_trajectories(
+    paths: Sequence[str | Path], options: ReadOptions, progress: Progress = no_progress
+) -> tuple[Trajectory, ...]:
+    """Open files as trajectories; only headers are read, frames come in chunks on demand.
+
+    Several paths are several trajectories, or with ``options.join`` the parts of one run.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+    options : ReadOptions
+    progress : Progress
+
+    Returns
+    -------
+    tuple of Trajectory
+        Coordinates in nm, times in ps for MD.
+
+    Raises
+    ------
+    UsageError
+        No path, no topology where one is needed, bad range, selection or option.
+    DataError
+        Damaged, truncated, empty or contradicting input; different time steps.
+    FileError
+        Missing, unreadable, not a file.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/x.npy", np.arange(10.0))
+    ...     (run,) = open_trajectories([f"{folder}/x.npy"], ReadOptions(stride=4, dt="2ps"))
+    ...     print([c.values.ravel().tolist() for c in run.read(2)], run.dt.value)
+    [[0.0, 4.0], [8.0]] 8.0
+    """
+    names = [str(p) for p in paths]
+    if not names:
+        raise UsageError("no input files", "name at least one file")
+    _check_options(options)
+    request = Request(options)
+    sources = []
+    with progress("opening", len(names)) as advance:
+        for name in sorted(names, key=natural_key) if options.join else names:
+            sources.append(open_source(name, request))
+            advance(1)
+    _check_alike(sources)
+    if options.join:
+        return (_joined(sources, options),)
+    return _one_step(tuple(_separate(source, options) for source in sources))

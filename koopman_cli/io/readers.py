@@ -1,0 +1,228 @@
+"""READERS: which reader opens which file. The suffix proposes, the content decides."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+
+from koopman_cli.errors import DataError, KoopmanError, did_you_mean
+from koopman_cli.io.source import Source, check_file
+from koopman_cli.io.topology import Request
+from koopman_cli.types import Kind
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format: its suffixes, and the function that opens it, imported when needed.
+
+    kinds : what it can be read as; ``forced`` is used when the user asks for arrays
+    """
+
+    form: str
+    suffixes: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+    opens: str
+
+
+READERS: tuple[Reader, ...] = (
+    Reader("xtc", (".xtc",), ("md",), "xdr:open_xtc"),
+    Reader("trr", (".trr",), ("md",), "xdr:open_trr"),
+    Reader("dcd", (".dcd",), ("md",), "dcd:open_dcd"),
+    Reader(
+        "netcdf", (".nc", ".ncdf", ".netcdf", ".nc4", ".cdf"), ("md", "array"), "netcdf:open_netcdf"
+    ),
+    Reader("lammpstrj", (".lammpstrj",), ("md",), "lammps:open_lammpstrj"),
+    Reader("gro", (".gro",), ("md",), "textmd:open_gro"),
+    Reader("pdb", (".pdb", ".ent"), ("md",), "pdb:open_pdb"),
+    Reader("xyz", (".xyz",), ("md",), "textmd:open_xyz"),
+    Reader("mdcrd", (".mdcrd", ".crd"), ("md",), "mdcrd:open_mdcrd"),
+    Reader(
+        "hdf5", (".h5", ".hdf5", ".hdf", ".h5md", ".he5"), ("md", "array"), "hdf5:open_any_hdf5"
+    ),
+    Reader("npy", (".npy",), ("array",), "npy:open_npy"),
+    Reader("npz", (".npz",), ("array",), "npy:open_npz"),
+    Reader("mat", (".mat",), ("array",), "mat:open_mat"),
+    Reader(
+        "table",
+        (".csv", ".txt", ".dat", ".tsv", ".xvg", ".colvar"),
+        ("array",),
+        "tables:open_table",
+    ),
+)
+
+_BY_FORM = {reader.form: reader for reader in READERS}
+_BY_SUFFIX = {suffix: reader for reader in READERS for suffix in reader.suffixes}
+
+#: What a suffix may hold beside its own format, without being called misnamed.
+_ALSO = {
+    "netcdf": ("hdf5",),
+    "hdf5": ("netcdf",),
+    "mat": ("hdf5",),
+    "table": ("mdcrd", "xyz", "lammpstrj", "gro", "pdb"),
+    "xyz": ("table",),
+}
+_TEXT = ("lammpstrj", "gro", "pdb", "xyz", "mdcrd", "table")
+_PDB = re.compile(r"(ATOM|HETATM|CRYST1|HEADER|MODEL|REMARK|TITLE|COMPND|EXPDTA|AUTHOR) ")
+
+
+def _binary_form(head: bytes, path: str) -> str | None:
+    """The binary format that magic bytes show."""
+    if head[:6] == b"\x93NUMPY":
+        return "npy"
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "npz"
+    if head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"):
+        return "netcdf"
+    if head[:8] == b"\x89HDF\r\n\x1a\n" or head[:10] == b"MATLAB 7.3":
+        return "hdf5"
+    if head[:10] == b"MATLAB 5.0":
+        return "mat"
+    if head[4:8] in (b"CORD", b"VELD") or head[8:12] == b"CORD":
+        return "dcd"
+    magic = int.from_bytes(head[:4], "big")
+    if magic in (1995, 2023):
+        return "xtc"
+    if magic == 1993:
+        return "trr"
+    return "hdf5" if _late_hdf5(path) else None
+
+
+def _late_hdf5(path: str) -> bool:
+    """HDF5 behind a block of the user's own, at 512, 1024, ... bytes."""
+    with Path(path).open("rb") as handle:
+        for offset in (512, 1024, 2048, 4096):
+            handle.seek(offset)
+            if handle.read(8) == b"\x89HDF\r\n\x1a\n":
+                return True
+    return False
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _text_form(lines: list[str]) -> str | None:
+    """The text format that the first lines show; None if they could be anything."""
+    first = next((line for line in lines if line.strip()), "")
+    if first.startswith("#! FIELDS"):
+        return "table"
+    if first.startswith("ITEM: TIMESTEP"):
+        return "lammpstrj"
+    if _PDB.match(first.ljust(7)):
+        return "pdb"
+    if (
+        len(lines) > 2
+        and lines[1].strip().isdigit()
+        and re.match(r".{20}( *-?\d+\.\d+){3}", lines[2])
+    ):
+        return "gro"
+    third = lines[2].split() if len(lines) > 2 else []
+    if first.strip().isdigit() and len(third) >= 4 and not _is_number(third[0]):
+        return "xyz"
+    if len(lines) > 1 and re.fullmatch(r"( *-?\d+\.\d{3}){10}", lines[1].rstrip()):
+        return "mdcrd" if not re.fullmatch(r"( *-?\d+\.\d{3}){10}", first.rstrip()) else "table"
+    body = [line for line in lines if line.strip() and line.lstrip()[0] not in "#@;%"][:2]
+    words = [w for w in re.split(r"[\s,;]+", body[-1].strip()) if w] if body else []
+    return "table" if words and all(_is_number(w) for w in words) else None
+
+
+def sniff(path: str) -> tuple[str | None, bool]:
+    """Format of a file by its content, and whether it is binary.
+
+    Returns
+    -------
+    form : str or None
+        None if the content is not recognised.
+    binary : bool
+    """
+    with Path(path).open("rb") as handle:
+        head = handle.read(4096)
+    form = _binary_form(head, path)
+    if form:
+        return form, True
+    if b"\0" in head:
+        return None, True
+    lines = head.decode("utf-8-sig", errors="replace").splitlines()
+    return _text_form(lines[:-1] if len(head) == 4096 else lines), False
+
+
+def _unknown(path: str) -> DataError:
+    listed = " ".join(suffix for reader in READERS for suffix in reader.suffixes)
+    return DataError(
+        f"{path}: unknown suffix, and its content is not recognised", f"known suffixes: {listed}"
+    )
+
+
+def find_reader(path: str) -> Reader:
+    """The reader of a file.
+
+    Raises
+    ------
+    DataError
+        The content contradicts the suffix, or neither is known.
+    """
+    suffix = Path(path).suffix.lower()
+    proposed = _BY_SUFFIX.get(suffix)
+    form, binary = sniff(path)
+    if proposed is None:
+        if form is None:
+            raise _unknown(path)
+        return _BY_FORM[form]
+    if form == proposed.form:
+        return proposed
+    if form is None:
+        if binary or proposed.form not in _TEXT:
+            raise DataError(
+                f"{path}: is named {suffix}, but its content is not {proposed.form}",
+                "copy it again, or give it the suffix of what it holds",
+            )
+        return proposed
+    if form in _ALSO.get(proposed.form, ()):
+        return _BY_FORM[form]
+    if proposed.form in _TEXT and not binary:
+        return proposed
+    raise DataError(
+        f"{path}: is named {suffix}, but holds {form} data",
+        f"rename it to {_BY_FORM[form].suffixes[0]}",
+    )
+
+
+def _check_kind(path: str, reader: Reader, kind: Kind | None) -> None:
+    if kind is None or kind in reader.kinds:
+        return
+    if kind == "field":
+        raise DataError(
+            f"{path}: cannot be read as a field; read are MD trajectories and (frames, columns) arrays",
+            "reshape each snapshot to a row, or leave --kind out",
+        )
+    raise DataError(
+        f"{path}: {reader.form} cannot be read as {kind}",
+        f"leave --kind out, or use --kind {reader.kinds[0]}",
+    )
+
+
+def open_source(path: str, request: Request) -> Source:
+    """Open one file with the reader that its content calls for.
+
+    Raises
+    ------
+    FileError
+        Missing, a directory, not readable.
+    DataError
+        Empty, damaged, unknown, misnamed.
+    """
+    kind = request.options.kind
+    if kind not in (None, "md", "array", "field"):
+        raise KoopmanError(f"--kind {kind}", did_you_mean(str(kind), ("md", "array", "field")))
+    stamp = check_file(path)
+    reader = find_reader(path)
+    _check_kind(path, reader, kind)
+    module, function = reader.opens.split(":")
+    source: Source = getattr(import_module(f"koopman_cli.io.{module}"), function)(path, request)
+    return replace(source, stamp=(0, 0) if request.options.allow_truncated else stamp)
