@@ -25,7 +25,8 @@ demo: $(READY)  ## install and run the main job on the sample data, results in d
 	$(BIN)/koopman fit $(ALA2) -o demo/ala2.koopman --force
 	$(BIN)/koopman plot demo/ala2.koopman --force
 	$(BIN)/koopman transform demo/ala2.koopman $(ALA2) -o demo/ala2_slow.h5 --force
-	$(BIN)/koopman fit $(PRINZ) --ensemble --dt 0.05 --model edmd -o demo/prinz.koopman --force
+	$(BIN)/koopman fit $(PRINZ) --ensemble --dt 0.05 --model edmd --set basis=gaussians \
+		-o demo/prinz.koopman --force
 	$(BIN)/koopman plot demo/prinz.koopman --force
 	@echo
 	@echo "Results: demo/ala2.koopman  demo/ala2_slow.h5  demo/prinz.koopman"
