@@ -69,6 +69,21 @@ def _check_step(first: Trajectory, other: Trajectory) -> None:
     )
 
 
+def common_step(trajectories: Sequence[Trajectory]) -> tuple[TimeStep | None, tuple[str, ...]]:
+    """The time step of trajectories that agree, and a warning where some have none."""
+    known = [t for t in trajectories if t.dt is not None]
+    if not known or len(known) == len(trajectories):
+        return (known[0].dt if known else None), ()
+    without = next(t for t in trajectories if t.dt is None)
+    step = known[0].dt
+    assert step is not None
+    text = (
+        f"{without.label} has no time step; it is taken to be the {step.value:g} {step.unit} "
+        f"of {known[0].label}"
+    )
+    return step, (text,)
+
+
 def _same_step(a: TimeStep, b: TimeStep) -> bool:
     if a.unit != b.unit and not (a.unit in SECONDS and b.unit in SECONDS):
         return False

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
-from koopman_cli.features.agree import check_agreement, check_columns
+from koopman_cli.features.agree import check_agreement, check_columns, common_step
 from koopman_cli.features.base import Block, Context, Prepare, State, check_width
 from koopman_cli.features.catalogue import FEATURIZERS
 from koopman_cli.features.default import default_parts
-from koopman_cli.features.molecule import BondWatch, broken_warning, real_bonds
+from koopman_cli.features.molecule import FrameWatch, frame_warnings, real_bonds
 from koopman_cli.features.reading import Recipe, find_bad, read_rows, split_runs
 from koopman_cli.features.spec import Part, parse_delays, parse_spec
 from koopman_cli.features.stream import FeatureStream
@@ -58,10 +58,9 @@ def build_features(
         Too many columns.
     """
     context = _context(trajectories, progress)
-    parts, notes = (), ()  # type: tuple[Part, ...], tuple[str, ...]
-    if spec is not None:
-        parts = parse_spec(spec)
-        parse_delays(parts)
+    notes: tuple[str, ...] = ()
+    parts = () if spec is None else parse_spec(spec)
+    parse_delays(parts)  # a misspelt number is found before anything is read
     if not [part for part in parts if part.name != "delays"]:
         chosen, note = default_parts(context)
         parts, notes = chosen + parts, (note,)
@@ -150,21 +149,22 @@ def _assemble(
     recipe = Recipe(blocks, _dtype(context), parse_delays(parts))
     check_width(
         len(recipe.names) * recipe.delays.number,
-        f"{'+'.join(part.text for part in parts)}",
+        "+".join(part.text for part in parts),
         "take fewer features or fewer delays",
     )
     used, runs, warnings = _choose_runs(context, recipe, drop_nonfinite)
     spec = _spec(context, parts, recipe)
     own = {f"{k}.{key}": a for k, block in enumerate(blocks) for key, a in block.state.items()}
     stream = _stream(used, recipe, runs, replace(spec, state=own))
+    dt, unsure = common_step(context.trajectories)
     gathered = [w for t in context.trajectories for w in t.warnings]
     gathered += [w for block in blocks for w in block.warnings]
     return replace(
         stream,
-        said=tuple(dict.fromkeys([*gathered, *warnings])),
+        said=tuple(dict.fromkeys([*gathered, *warnings, *unsure])),
         notes=tuple(dict.fromkeys(note for block in blocks for note in block.notes)),
         fitted=tuple(part.text for part, block in prepared if block.fitted),
-        dt=next((t.dt for t in context.trajectories if t.dt is not None), None),
+        dt=dt,
     )
 
 
@@ -191,42 +191,46 @@ def _choose_runs(
     context: Context, recipe: Recipe, drop_nonfinite: bool
 ) -> tuple[list[Trajectory], list[NDArray[np.int64]], list[str]]:
     """Trajectories worth reading, the frames of each, and what is to be said about the rest."""
-    used, runs, warnings = [], [], []
-    short: list[str] = []
+    stretches = [np.asarray(t.segments, np.int64).reshape(-1, 2) for t in context.trajectories]
+    warnings: list[str] = []
+    if drop_nonfinite:
+        stretches, warnings = _drop_bad(context, recipe, stretches)
     window = recipe.delays.window
-    total = sum(t.n_frames for t in context.trajectories)
-    dropped = 0
-    with context.progress("checking frames", total if drop_nonfinite else 0) as advance:
-        for trajectory in context.trajectories:
-            stretches = np.asarray(trajectory.segments, np.int64).reshape(-1, 2)
-            if drop_nonfinite:
-                bad = find_bad(trajectory, recipe)
-                advance(trajectory.n_frames)
-                if len(bad):
-                    dropped += len(bad)
-                    warnings.append(
-                        f"{trajectory.label}: {len(bad)} of {trajectory.n_frames} frames are "
-                        f"not finite and were removed (first: frame {bad[0]})"
-                    )
-                    stretches = split_runs(stretches, bad)
-            stretches = stretches[stretches[:, 1] - stretches[:, 0] > window]
-            if len(stretches):
-                used.append(trajectory)
-                runs.append(stretches)
-            else:
-                short.append(f"{trajectory.label}, {trajectory.n_frames} frames")
-    needed = f"{window + 1} frames in a row" if window else "a frame that can be used"
-    if not used:
-        raise DataError(
-            f"no trajectory has {needed} ({short[0]})",
-            "take fewer delays" if window else "look at the input with koopman info",
-        )
+    stretches = [s[s[:, 1] - s[:, 0] > window] for s in stretches]
+    used = [t for t, s in zip(context.trajectories, stretches, strict=True) if len(s)]
+    short = [t for t, s in zip(context.trajectories, stretches, strict=True) if not len(s)]
     if short:
+        needed = f"{window + 1} frames in a row" if window else "a frame that can be used"
+        example = f"{short[0].label}, {short[0].n_frames} frames"
+        if not used:
+            raise DataError(
+                f"no trajectory has {needed} ({example})",
+                "take fewer delays" if window else "look at the input with koopman info",
+            )
         warnings.append(
             f"skipped {len(short)} of {len(context.trajectories)} trajectories without "
-            f"{needed} ({short[0]})"
+            f"{needed} ({example})"
         )
-    return used, runs, warnings
+    return used, [s for s in stretches if len(s)], warnings
+
+
+def _drop_bad(
+    context: Context, recipe: Recipe, stretches: list[NDArray[np.int64]]
+) -> tuple[list[NDArray[np.int64]], list[str]]:
+    """The stretches split at frames that are not finite, and how many these are."""
+    kept, warnings = [], []
+    total = sum(t.n_frames for t in context.trajectories)
+    with context.progress("looking for non-finite frames", total) as advance:
+        for trajectory, runs in zip(context.trajectories, stretches, strict=True):
+            bad = find_bad(trajectory, recipe)
+            advance(trajectory.n_frames)
+            kept.append(split_runs(runs, bad))
+            if len(bad):
+                warnings.append(
+                    f"{trajectory.label}: {len(bad)} of {trajectory.n_frames} frames are "
+                    f"not finite and were removed (first: frame {bad[0]})"
+                )
+    return kept, warnings
 
 
 def _stream(
@@ -248,7 +252,7 @@ def _stream(
         return read_rows(used[i], recipe, runs[i], size, watches[i] if watches else None)
 
     def late() -> tuple[str, ...]:
-        return broken_warning(watches, labels, sum(t.n_frames for t in used))
+        return frame_warnings(watches, labels)
 
     return FeatureStream(
         spec=spec,
@@ -263,8 +267,8 @@ def _stream(
     )
 
 
-def _watches(used: list[Trajectory]) -> list[BondWatch]:
+def _watches(used: list[Trajectory]) -> list[FrameWatch]:
     if used[0].topology is None:
         return []
     bonds = real_bonds(used[0].topology)
-    return [BondWatch(bonds) for _ in used] if len(bonds) else []
+    return [FrameWatch(bonds) for _ in used]

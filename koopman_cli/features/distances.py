@@ -103,12 +103,7 @@ def prepare_inverse(context: Context, options: tuple[str, ...], state: State | N
     """
     atoms = heavy_atoms(context.first.topology)
     pairs, names = _atom_pairs(context, atoms, "inverse-distances", "1/d")
-
-    def invert(d: NDArray[np.float32]) -> NDArray[np.float32]:
-        with np.errstate(divide="ignore"):  # coincident atoms are reported as not finite
-            return np.reciprocal(d, out=d)
-
-    return _distance_block(context, pairs, names, "1/nm", invert)
+    return _distance_block(context, pairs, names, "1/nm", np.reciprocal)
 
 
 def _distance_block(
@@ -124,6 +119,7 @@ def _distance_block(
         compute=lambda chunk: change(pair_distances(chunk, pairs)),
         scratch=16 * len(pairs),
         notes=cell_note(context),
+        explain=lambda column: "; its two atoms coincide" if unit == "1/nm" else "",
     )
 
 

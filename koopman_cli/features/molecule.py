@@ -1,8 +1,9 @@
-"""Is the molecule whole? Bonded atoms that are far apart say no."""
+"""Is the molecule whole, and is the cell always there? Watched while frames are read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,38 +16,38 @@ MAX_BOND = 0.3
 
 
 @dataclass
-class BondWatch:
-    """Counts the frames of one trajectory in which a bond is longer than :data:`MAX_BOND`.
+class FrameWatch:
+    """Counts the frames of one trajectory that need a word, in its first complete reading.
 
-    Counted once however often the trajectory is read: :meth:`finish` ends the first reading.
+    broken, first : frames with a bond longer than :data:`MAX_BOND`, and the first of them
+    celled, total : frames with a valid cell, and all
     """
 
     bonds: NDArray[np.int64]
     broken: int = 0
     first: int | None = None
-    periodic: bool = False
+    celled: int = 0
+    total: int = 0
     done: bool = False
-    pending: list[int] = field(default_factory=list)
 
     def see(self, chunk: Chunk) -> None:
         """Look at a chunk of frames; nearest images are not taken."""
         from mdtraj.geometry.distance import compute_distances_core
 
-        if self.done or not len(self.bonds):
+        if self.done:
             return
         if chunk.frames.start == 0:  # an interrupted reading starts again
-            self.pending.clear()
-        self.periodic = chunk.frames.cell is not None
+            self.broken = self.celled = self.total = 0
+            self.first = None
+        self.total += len(chunk)
+        self.celled += 0 if chunk.frames.cell is None else len(chunk)
+        if not len(self.bonds):
+            return
         lengths = compute_distances_core(chunk.xyz, self.bonds, periodic=False)
         far = np.flatnonzero((lengths > MAX_BOND).any(axis=1))
-        self.pending += (chunk.frames.start + far).tolist()
-
-    def finish(self) -> None:
-        """End of the first complete reading."""
-        if not self.done and self.pending:
-            self.broken, self.first = len(self.pending), self.pending[0]
-        self.pending.clear()
-        self.done = True
+        if len(far) and self.first is None:
+            self.first = chunk.frames.start + int(far[0])
+        self.broken += len(far)
 
 
 def real_bonds(topology: Any) -> NDArray[np.int64]:
@@ -59,22 +60,28 @@ def real_bonds(topology: Any) -> NDArray[np.int64]:
     return np.array(bonds, np.int64).reshape(-1, 2)
 
 
-def broken_warning(
-    watches: list[BondWatch], labels: tuple[str, ...], frames: int
-) -> tuple[str, ...]:
-    """The one warning about all broken frames of the input; none where there are none."""
-    count = sum(w.broken for w in watches)
-    where = next(((w, name) for w, name in zip(watches, labels, strict=True) if w.broken), None)
-    if where is None:
-        return ()
-    effect = (
-        "torsions and distances take nearest images; positions and rmsd are wrong there"
-        if where[0].periodic
-        else "without a valid unit cell the features are wrong there"
-    )
-    text = (
-        f"bonded atoms are more than {MAX_BOND} nm apart in {count} of {frames} frames "
-        f"(first: {where[1]}, frame {where[0].first}): the molecule is broken across the "
-        f"periodic boundary; {effect}. Make molecules whole before the analysis"
-    )
-    return (text,)
+def frame_warnings(watches: Sequence[FrameWatch], labels: Sequence[str]) -> tuple[str, ...]:
+    """What complete readings have noticed: broken molecules, cells that come and go."""
+    watched = [(w, label) for w, label in zip(watches, labels, strict=True) if w.done]
+    total = sum(w.total for w, _ in watched)
+    celled = sum(w.celled for w, _ in watched)
+    said = []
+    if 0 < celled < total:
+        said.append(
+            f"{total - celled} of {total} frames have no valid unit cell: no nearest images there"
+        )
+    broken = [(w, label) for w, label in watched if w.broken]
+    if broken:
+        watch, label = broken[0]
+        effect = (
+            "torsions and distances take nearest images, positions and rmsd are wrong there"
+            if celled
+            else "without a valid unit cell the features are wrong there"
+        )
+        said.append(
+            f"bonded atoms are more than {MAX_BOND} nm apart in "
+            f"{sum(w.broken for w, _ in broken)} of {total} frames "
+            f"(first: {label}, frame {watch.first}); the molecule is broken across the periodic "
+            f"boundary: {effect}; make molecules whole before the analysis"
+        )
+    return tuple(said)

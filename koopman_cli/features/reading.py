@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.features.base import Block, Chunk
-from koopman_cli.features.molecule import BondWatch
+from koopman_cli.features.molecule import FrameWatch
 from koopman_cli.features.spec import Delays
 from koopman_cli.features.stream import CHUNK_BYTES
 from koopman_cli.types import Frames, Trajectory
@@ -46,14 +46,16 @@ class Recipe:
 
     def columns(self, chunk: Chunk) -> NDArray[Any]:
         """(n, d) columns before delays; not yet checked."""
-        if len(self.blocks) == 1:
-            return self.blocks[0].compute(chunk).astype(self.dtype, copy=False)
-        result = np.empty((len(chunk), len(self.names)), self.dtype)
-        at = 0
-        for block in self.blocks:
-            result[:, at : at + len(block.names)] = block.compute(chunk)
-            at += len(block.names)
-        return result
+        # What is not finite is an error with a name below, not a warning of numpy's here.
+        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+            if len(self.blocks) == 1:
+                return self.blocks[0].compute(chunk).astype(self.dtype, copy=False)
+            result = np.empty((len(chunk), len(self.names)), self.dtype)
+            at = 0
+            for block in self.blocks:
+                result[:, at : at + len(block.names)] = block.compute(chunk)
+                at += len(block.names)
+            return result
 
     def frames_at_once(self, trajectory: Trajectory, size: int) -> int:
         """At most ``size`` frames, fewer where they or their features are large."""
@@ -128,7 +130,7 @@ def read_rows(
     recipe: Recipe,
     runs: NDArray[np.int64],
     size: int,
-    watch: BondWatch | None = None,
+    watch: FrameWatch | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Feature rows of the runs, in order, at most ``size`` at a time.
 
@@ -140,8 +142,8 @@ def read_rows(
         Frames to use.
     size : int
         Rows of a chunk; fewer where frames are large.
-    watch : BondWatch, optional
-        Looks at the coordinates on the way.
+    watch : FrameWatch, optional
+        Looks at the frames on the way.
 
     Yields
     ------
@@ -173,7 +175,7 @@ def read_rows(
         elif rows.any():
             yield columns[rows]
     if watch is not None:
-        watch.finish()
+        watch.done = True
 
 
 def _check_finite(

@@ -13,7 +13,7 @@ not exist and both are NaN.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -125,13 +125,27 @@ def _backbone(chunk: Chunk, quads: NDArray[np.int64]) -> NDArray[np.float32]:
     return chunk.shared("backbone torsions", lambda: torsion_columns(chunk, quads))
 
 
-def _explain(topology: Any, quads: NDArray[np.int64]) -> Any:
+def _explain(topology: Any, quads: NDArray[np.int64]) -> Callable[[int], str]:
     def explain(column: int) -> str:
-        quad = [topology.atom(int(i)) for i in quads[column // 2]]
-        atoms = ", ".join(f"{a} (index {a.index})" for a in quad)
-        return f"; its atoms {atoms} lie on a line"
+        return f"; of its atoms {_quadruple(topology, quads[column // 2])} three lie on a line"
 
     return explain
+
+
+def _explain_product(topology: Any, quads: NDArray[np.int64]) -> Callable[[int], str]:
+    pairs = list(combinations(range(len(quads)), 2))
+
+    def explain(column: int) -> str:
+        rest = column - 2 * len(quads)
+        angles = (column // 2,) if rest < 0 else pairs[rest // 4]
+        atoms = " or ".join(_quadruple(topology, quads[k]) for k in angles)
+        return f"; of its atoms {atoms} three lie on a line"
+
+    return explain
+
+
+def _quadruple(topology: Any, quad: NDArray[np.int64]) -> str:
+    return ", ".join(f"{topology.atom(int(i))} (index {i})" for i in quad)
 
 
 def prepare_torsions(context: Context, options: tuple[str, ...], state: State | None) -> Block:
@@ -198,7 +212,7 @@ def prepare_products(context: Context, options: tuple[str, ...], state: State | 
         units=("",) * width,
         compute=lambda chunk: _products(_backbone(chunk, torsions.quads)),
         scratch=250 * count + 16 * width,
-        explain=lambda column: "; three atoms of one of its angles lie on a line",
+        explain=_explain_product(topology, torsions.quads),
     )
 
 

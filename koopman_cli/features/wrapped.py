@@ -1,15 +1,16 @@
 """Which columns are wrapped angles?
 
 A wrapped angle stays within one period, comes close to both ends of it, and steps from one
-end to the other: steps of nearly a full period that, taken back by the period, are ordinary
-steps. A signal that switches between two levels near the ends fails the last test.
+end to the other: steps of nearly a full period are more frequent than steps of about half a
+period (a bounded signal has them less often), and taken back by the period they are
+ordinary steps (a signal that switches between two levels near the ends fails here). An angle
+sampled so sparsely that it forgets itself between frames cannot be told from other numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import product
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,10 @@ from numpy.typing import NDArray
 from koopman_cli.features.base import Context
 from koopman_cli.types import Trajectory
 
-#: (low end, period) of the ways in which people wrap angles.
-WINDOWS = tuple((low * p, p) for p, low in product((2 * np.pi, 360.0), (-0.5, 0.0)))
+PERIODS = (2 * np.pi, 360.0)
+
+#: Where an angle is cut when it is wrapped, in periods.
+CUTS = (-0.5, 0.0)
 
 #: Frames looked at before deciding that no column can be one and the rest need no reading.
 SAMPLE_FRAMES = 20_000
@@ -36,61 +39,60 @@ _RATIO = 4.0  # crossing steps may be this much larger than ordinary ones
 
 @dataclass
 class _Evidence:
-    """What has been seen of d columns in w windows; (w, d) unless said otherwise."""
+    """What has been seen of d columns: extremes (d,), and per period and column (2, d) ...
+
+    jumps, halves, steps : steps of nearly a period, of about half of one, ordinary ones
+    crossing, ordinary : sums of squares of the jumps taken back by a period, of the steps
+    """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
-    jumps: NDArray[np.int64]
-    between: NDArray[np.int64]
-    crossing: NDArray[np.float64] = field(repr=False)
-    ordinary: NDArray[np.float64] = field(repr=False)
-    steps: NDArray[np.int64] = field(repr=False)
+    jumps: NDArray[np.float64]
+    halves: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    crossing: NDArray[np.float64]
+    ordinary: NDArray[np.float64]
 
     @classmethod
-    def empty(cls, width: int) -> _Evidence:
-        shape = (len(WINDOWS), width)
-        zero, count = np.zeros(shape), np.zeros(shape, np.int64)
-        return cls(
-            np.full(width, np.inf),
-            np.full(width, -np.inf),
-            count,
-            count.copy(),
-            zero,
-            zero.copy(),
-            count.copy(),
-        )
+    def none(cls, width: int) -> _Evidence:
+        sums = [np.zeros((len(PERIODS), width)) for _ in range(5)]
+        return cls(np.full(width, np.inf), np.full(width, -np.inf), *sums)
 
     def see(self, values: NDArray[np.float64], steps: NDArray[np.float64]) -> None:
         """Take in values (n, d) and absolute steps (m, d) between consecutive frames."""
         if len(values):
             self.low = np.fmin(self.low, np.fmin.reduce(values, axis=0))
             self.high = np.fmax(self.high, np.fmax.reduce(values, axis=0))
-        for w, (_, period) in enumerate(WINDOWS):
-            big, small = steps > 0.6 * period, steps < 0.4 * period
-            self.jumps[w] += big.sum(axis=0)
-            self.steps[w] += small.sum(axis=0)
-            self.between[w] += np.isfinite(steps).sum(axis=0) - big.sum(axis=0) - small.sum(axis=0)
-            back = np.where(big, np.minimum(np.abs(period - steps), period), 0)
-            self.crossing[w] += (back**2).sum(axis=0)
-            self.ordinary[w] += (np.where(small, steps, 0) ** 2).sum(axis=0)
+        for p, period in enumerate(PERIODS):
+            big, small = steps > 0.8 * period, steps < 0.4 * period
+            self.jumps[p] += big.sum(axis=0)
+            self.steps[p] += small.sum(axis=0)
+            self.halves[p] += ((steps > 0.5 * period) & (steps < 0.7 * period)).sum(axis=0)
+            self.crossing[p] += np.square(period - steps, where=big, out=np.zeros_like(steps)).sum(
+                axis=0
+            )
+            self.ordinary[p] += np.square(steps, where=small, out=np.zeros_like(steps)).sum(axis=0)
 
     def inside(self, spread: float) -> NDArray[np.bool_]:
-        """(w, d): all values in the window, over at least this part of it."""
+        """(2, d): all values in one period between cuts, over at least this part of it."""
         found = []
-        for low, period in WINDOWS:
+        for period in PERIODS:
             slack = 1e-5 * period
-            within = (self.low >= low - slack) & (self.high <= low + period + slack)
-            found.append(within & (self.high - self.low >= spread * period))
+            within = [
+                (self.low >= cut * period - slack) & (self.high <= (cut + 1) * period + slack)
+                for cut in CUTS
+            ]
+            found.append(np.any(within, axis=0) & (self.high - self.low >= spread * period))
         return np.array(found)
 
     def wrapped(self) -> NDArray[np.bool_]:
-        """(w, d): the column is an angle wrapped into the window."""
-        ends = self.inside(1 - 2 * _ENDS)
+        """(2, d): the column is an angle wrapped to this period."""
         with np.errstate(invalid="ignore", divide="ignore"):
             crossing = np.sqrt(self.crossing / self.jumps)
             ordinary = np.sqrt(self.ordinary / self.steps)
             alike = crossing <= _RATIO * ordinary
-        return ends & alike & (self.jumps >= _JUMPS) & (10 * self.between <= self.jumps)
+        often = (self.jumps >= _JUMPS) & (self.jumps > self.halves)
+        return self.inside(1 - 2 * _ENDS) & alike & often
 
 
 def find_periods(context: Context) -> NDArray[np.float64]:
@@ -109,7 +111,7 @@ def find_periods(context: Context) -> NDArray[np.float64]:
     """
     first = context.first
     period = np.array([UNITS.get(unit.lower(), 0.0) for unit in first.units])
-    evidence = _Evidence.empty(len(first.names))
+    evidence = _Evidence.none(len(first.names))
     seen, sampled = 0, False
     total = sum(t.n_frames for t in context.trajectories)
     with context.progress("looking for angles", total) as advance:
@@ -122,8 +124,8 @@ def find_periods(context: Context) -> NDArray[np.float64]:
                     sampled = True
                     if not (evidence.inside(0.25) & (period == 0)).any():
                         return period
-    for w, (_, length) in enumerate(WINDOWS):
-        period[evidence.wrapped()[w] & (period == 0)] = length
+    for p, length in enumerate(PERIODS):
+        period[evidence.wrapped()[p] & (period == 0)] = length
     return period
 
 
