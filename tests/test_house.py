@@ -148,6 +148,12 @@ def test_every_verb_has_help(verb):
     assert silent == []
 
 
+def test_help_keeps_its_lines():
+    """No help text shows a literal backslash-b, which click reads only as a control character."""
+    script = runpy.run_path(str(ROOT / "docs" / "make_cli_reference.py"))
+    assert "\\b" not in script["reference"]()
+
+
 def test_cli_reference_is_current():
     """docs/cli.md is what the help texts say now (``make docs`` writes it)."""
     script = runpy.run_path(str(ROOT / "docs" / "make_cli_reference.py"))
