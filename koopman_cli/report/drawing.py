@@ -20,6 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY = "#666666"
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
+UNVISITED = "#e4e4e4"
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -70,6 +71,19 @@ def new_figure(width_mm: float, height_mm: float) -> Figure:
     return Figure(figsize=(width_mm * MM, height_mm * MM), layout=layout)
 
 
+def fixed_figure(width_mm: float, height_mm: float) -> Figure:
+    """An empty figure whose axes are put in place by :func:`place`."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_mm * MM, height_mm * MM))
+
+
+def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Axes at a position given in mm."""
+    across, up = (float(inches) / MM for inches in figure.get_size_inches())
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
 def frame_time(result: FitResult) -> tuple[float, str]:
     """Time between frames and its unit; (1, "frames") where none is known."""
     dt = result.model.dt
@@ -91,6 +105,20 @@ def readable_unit(longest: float, unit: str) -> tuple[float, str]:
     return convert(1.0, unit, best), best
 
 
-def panel_label(axes: Axes, text: str) -> None:
-    """A short title at the upper left, outside the data."""
-    axes.set_title(text, loc="left", pad=3)
+def column_labels(result: FitResult) -> list[str]:
+    """Names of the columns of the projection: modes, or parts of a complex pair.
+
+    "Slow coordinate" or Greek letters would clash with torsions named phi and psi.
+    """
+    assert result.projection is not None
+    labels = [f"mode {i + 1}" for i in range(result.projection.values.shape[1])]
+    eigenvalues = result.model.eigenvalues
+    for i in range(len(labels) - 1 if eigenvalues is not None else 0):
+        if eigenvalues is not None and i + 1 < len(eigenvalues) and eigenvalues[i].imag > 0:
+            labels[i], labels[i + 1] = f"Re mode {i + 1}", f"Im mode {i + 1}"
+    return labels
+
+
+def energy_label(result: FitResult) -> str:
+    """What -ln p is called: a free energy where there is a temperature."""
+    return "free energy (kT)" if result.input.kind == "md" else "\u2212ln p"

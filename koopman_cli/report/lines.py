@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from koopman_cli.report.drawing import (
     COLOURS,
     GREY,
+    column_labels,
     frame_time,
     new_figure,
     readable_unit,
 )
-from koopman_cli.types import FitResult, Mode, Score
+from koopman_cli.types import FitResult, Mode, Projection, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,6 +86,7 @@ def _plane(axes: Axes, values: list[tuple[Mode, complex]], dim: int) -> None:
     reach = max(1.0, *(abs(value) for _, value in values)) * 1.08
     axes.set_xlim(-reach, reach)
     axes.set_ylim(-reach, reach)
+    axes.locator_params(nbins=5)
     axes.set_xlabel("Re λ")
     axes.set_ylabel("Im λ")
 
@@ -143,7 +145,8 @@ def timescales(result: FitResult, width_mm: float = 85) -> Figure | None:
     low, high = lags[0] / 1.15, lags[-1] * 1.15
     bottom, top = min(positive.min() / 1.3, lags[0]), positive.max() * 1.5
     edge = np.array([low, high])
-    axes.fill_between(edge, bottom / 10, edge, color="#dddddd", linewidth=0, zorder=0)
+    shade: dict[str, Any] = {"color": "#dddddd", "linewidth": 0, "label": "timescale < τ"}
+    axes.fill_between(edge, bottom / 10, edge, zorder=0, **shade)
     axes.plot(edge, edge, color=GREY, linewidth=0.6, zorder=1)
     chosen = scan.chosen * step * factor
     state = "" if scan.converged else ", not converged"
@@ -160,19 +163,14 @@ def timescales(result: FitResult, width_mm: float = 85) -> Figure | None:
 # ------------------------------------------------------------------ coordinates
 
 
-def _along(result: FitResult) -> tuple[NDArray[np.float64], list[float]]:
+def _along(projection: Projection) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Time of each stored frame, trajectories one after another, and where each next begins."""
-    projection = result.projection
-    assert projection is not None
-    time = np.asarray(projection.frame, float)
-    starts: list[float] = []
-    offset = 0.0
-    for trajectory in np.unique(projection.trajectory):
-        mine = projection.trajectory == trajectory
-        starts.append(offset)
-        time[mine] += offset
-        offset = float(time[mine].max()) + 1.0
-    return time, starts[1:]
+    _, index = np.unique(projection.trajectory, return_inverse=True)
+    frame = np.asarray(projection.frame, float)
+    length = np.zeros(index.max() + 1)
+    np.maximum.at(length, index, frame + 1.0)
+    ends = np.cumsum(length)
+    return frame + (ends - length)[index], ends[:-1]
 
 
 def coordinates(result: FitResult, width_mm: float = 85) -> Figure | None:
@@ -180,11 +178,12 @@ def coordinates(result: FitResult, width_mm: float = 85) -> Figure | None:
     projection = result.projection
     if projection is None or not projection.values.size:
         return None
-    time, borders = _along(result)
+    time, borders = _along(projection)
     step, unit = frame_time(result)
     factor, unit = readable_unit(float(time.max()) * step, unit)
     every = max(1, math.ceil(len(time) / MAX_POINTS))
-    count = min(projection.values.shape[1], max(1, result.model.dim), 4)
+    labels = column_labels(result)
+    count = min(len(labels), max(1, result.model.dim), 4)
     figure = new_figure(width_mm, 12 + 21 * count)
     panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
     for i, axes in enumerate(panels):
@@ -193,8 +192,9 @@ def coordinates(result: FitResult, width_mm: float = 85) -> Figure | None:
         axes.plot(at, shown, ".", color=COLOURS[0], markersize=1.2, rasterized=True)
         for border in borders if len(borders) <= 20 else ():
             axes.axvline(border * step * factor, color="black", linewidth=0.6)
-        axes.set_ylabel(f"ψ$_{{{i + 1}}}$")
-    along = ", trajectories in turn" if borders else ""
+        axes.set_ylabel(labels[i])
+    figure.align_ylabels(panels)
+    along = ", trajectories in turn" if len(borders) else ""
     panels[-1].set_xlabel(f"time ({unit}{along})")
     panels[-1].set_xlim(0.0, float(time.max()) * step * factor)
     return figure

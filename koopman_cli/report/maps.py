@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.report.drawing import COLOURS, DIVERGING, SEQUENTIAL, new_figure
+from koopman_cli.report.drawing import (
+    COLOURS,
+    DIVERGING,
+    SEQUENTIAL,
+    UNVISITED,
+    column_labels,
+    energy_label,
+    fixed_figure,
+    new_figure,
+    place,
+)
 from koopman_cli.types import FitResult, Projection
 
 if TYPE_CHECKING:
@@ -17,6 +27,11 @@ if TYPE_CHECKING:
 
 #: Modes shown as maps; more do not fit a column.
 MAX_MODES = 4
+
+#: Margins in mm: room for ticks and a label left of a map, between maps, right of it (with its
+#: colour bar), and below.
+LEFT, BETWEEN, BAR, BOTTOM = 12.5, 11.5, 16.5, 9.0
+BAR_WIDTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -63,22 +78,23 @@ def _torsion_plane(projection: Projection) -> Plane | None:
     return Plane(x, y, (f"φ {residue} (deg)", f"ψ {residue} (deg)"), (edges, edges), angles=True)
 
 
-def _slow_plane(projection: Projection) -> Plane | None:
+def _slow_plane(result: FitResult, projection: Projection) -> Plane | None:
     if projection.values.ndim != 2 or min(projection.values.shape) < 2:
         return None
     x, y = projection.values[:, 0], projection.values[:, 1]
+    first, second = column_labels(result)[:2]
     n = _bins(len(x)) + 1
     edges = (np.linspace(x.min(), x.max(), n), np.linspace(y.min(), y.max(), n))
     if edges[0][0] == edges[0][-1] or edges[1][0] == edges[1][-1]:
         return None
-    return Plane(x, y, ("slow coordinate 1", "slow coordinate 2"), edges, angles=False)
+    return Plane(x, y, (first, second), edges, angles=False)
 
 
 def planes(result: FitResult) -> list[Plane]:
     """Torsions where there are any, then the first two slow coordinates where there are two."""
     if result.projection is None:
         return []
-    found = (_torsion_plane(result.projection), _slow_plane(result.projection))
+    found = (_torsion_plane(result.projection), _slow_plane(result, result.projection))
     return [plane for plane in found if plane is not None]
 
 
@@ -98,45 +114,78 @@ def _mean(plane: Plane, values: NDArray[Any]) -> NDArray[Any]:
     return np.ma.masked_where(counts == 0, sums / np.maximum(counts, 1))
 
 
-def _finish(axes: Axes, plane: Plane) -> None:
-    axes.set_xlabel(plane.labels[0])
-    axes.set_ylabel(plane.labels[1])
+def _finish(axes: Axes, plane: Plane, bottom: bool, left: bool) -> None:
     if plane.angles:
         axes.set_xticks([-180, 0, 180])
         axes.set_yticks([-180, 0, 180])
-        axes.set_aspect("equal")
     else:
-        axes.set_box_aspect(1)
-    axes.tick_params(direction="out", length=2)
+        axes.locator_params(nbins=4)
+    if bottom:
+        axes.set_xlabel(plane.labels[0])
+    else:
+        axes.tick_params(labelbottom=False)
+    if left:
+        axes.set_ylabel(plane.labels[1], labelpad=1)
+    else:
+        axes.tick_params(labelleft=False)
+    axes.set_facecolor(UNVISITED)
+    axes.tick_params(length=2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(True)
 
 
-def _draw_row(
-    figure: Figure,
-    row: list[Axes],
-    shown: list[tuple[Plane, NDArray[Any]]],
-    label: str,
-    limit: float | None,
-) -> None:
-    """Maps of one quantity side by side with one colour bar; ``limit`` makes it diverging."""
-    colours: dict[str, Any] = {"cmap": SEQUENTIAL, "vmin": 0.0}
-    if limit is not None:
-        colours = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
+@dataclass(frozen=True)
+class _Layer:
+    """One quantity on every plane: its maps, the label of its colour bar, whether it has a sign."""
+
+    label: str
+    maps: list[NDArray[Any]]
+    signed: bool
+
+    def colours(self) -> dict[str, Any]:
+        """Colour map and norm.
+
+        A signed quantity has white exactly at zero and both ends in full colour, so that the
+        sign shows even where one side is small (a rare state: +0.2 here, -4 there).
+        """
+        from matplotlib.colors import Normalize, TwoSlopeNorm
+
+        seen = np.concatenate([np.ma.compressed(values) for values in self.maps])
+        if not self.signed:
+            return {"cmap": SEQUENTIAL, "norm": Normalize(0.0, max(1.0, float(seen.max())))}
+        low, high = np.quantile(seen, [0.01, 0.99])
+        norm = TwoSlopeNorm(0.0, min(float(low), -1e-12), max(float(high), 1e-12))
+        return {"cmap": DIVERGING, "norm": norm}
+
+
+def _short(value: float) -> str:
+    """At most five characters: what fits between a colour bar and its label."""
+    digits = 0 if value == 0 or abs(value) >= 10 else 1 if abs(value) >= 1 else 2
+    return f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def _draw(axes: Axes, bar: Axes | None, plane: Plane, values: NDArray[Any], layer: _Layer) -> None:
+    """One map, and the colour bar of its layer where ``bar`` is a place for it."""
+    from matplotlib.ticker import MaxNLocator
+
+    colours = layer.colours()
+    mesh = axes.pcolormesh(*plane.edges, values.T, rasterized=True, **colours)
+    if bar is None:
+        return
+    extend = "both" if layer.signed else "neither"
+    scale = axes.figure.colorbar(mesh, cax=bar, extend=extend)
+    scale.set_label(layer.label)
+    scale.ax.yaxis.set_label_coords((BAR - 4.5) / BAR_WIDTH, 0.5)  # one distance in every row
+    scale.outline.set_linewidth(0.4)
+    if layer.signed:
+        ends = (float(colours["norm"].vmin), 0.0, float(colours["norm"].vmax))
+        scale.set_ticks(ends, labels=[_short(end) for end in ends])
     else:
-        colours["vmax"] = max(1.0, *(float(values.max()) for _, values in shown))
-    for axes, (plane, values) in zip(row, shown, strict=True):
-        mesh = axes.pcolormesh(*plane.edges, values.T, rasterized=True, **colours)
-        _finish(axes, plane)
-    extend = "both" if limit is not None else "neither"
-    bar = figure.colorbar(mesh, ax=row, label=label, extend=extend, aspect=18, pad=0.02)
-    bar.outline.set_linewidth(0.4)
+        scale.locator = MaxNLocator(5, integer=True)
 
 
-def _limit(maps: list[tuple[Plane, NDArray[Any]]]) -> float:
-    """Symmetric colour limit: nearly all bins inside, a few extreme ones saturated."""
-    seen = np.concatenate([np.abs(np.ma.compressed(values)) for _, values in maps])
-    return float(np.quantile(seen, 0.98)) or 1.0
+def _energy_layer(result: FitResult, found: list[Plane]) -> _Layer:
+    return _Layer(energy_label(result), [_free_energy(plane) for plane in found], signed=False)
 
 
 def eigenfunctions(result: FitResult, width_mm: float = 85) -> Figure | None:
@@ -145,29 +194,43 @@ def eigenfunctions(result: FitResult, width_mm: float = 85) -> Figure | None:
     projection = result.projection
     if projection is None or not found:
         return None
-    count = min(projection.values.shape[1], max(1, result.model.dim), MAX_MODES)
-    across = len(found)
-    side = (width_mm - 16) / 2
-    figure = new_figure(width_mm, (count + 1) * (side + 1))
-    grid = figure.subplots(count + 1, across, squeeze=False)
-    energies = [(plane, _free_energy(plane)) for plane in found]
-    _draw_row(figure, list(grid[0]), energies, "free energy (kT)", None)
-    for i in range(count):
-        maps = [(plane, _mean(plane, projection.values[:, i])) for plane in found]
-        _draw_row(figure, list(grid[i + 1]), maps, f"ψ$_{{{i + 1}}}$", _limit(maps))
+    labels = column_labels(result)[: min(max(1, result.model.dim), MAX_MODES)]
+    layers = [_energy_layer(result, found)]
+    for i, label in enumerate(labels):
+        maps = [_mean(plane, projection.values[:, i]) for plane in found]
+        layers.append(_Layer(label, maps, signed=True))
+    return _tile(found, layers, width_mm)
+
+
+def _tile(found: list[Plane], layers: list[_Layer], width_mm: float) -> Figure:
+    """Square maps in two columns: both planes of a layer, or two layers of the only plane."""
+    paired = len(found) == 2
+    rows = len(layers) if paired else -(-len(layers) // 2)
+    gap = BETWEEN if paired else BAR + 4
+    side = (width_mm - LEFT - gap - BAR) / 2
+    height = rows * (side + 4) + BOTTOM - 2
+    figure = fixed_figure(width_mm, height)
+    cells = [(plane, layer, j) for layer in layers for j, plane in enumerate(found)]
+    for i, (plane, layer, j) in enumerate(cells):
+        row, column = divmod(i, 2)
+        x, y = LEFT + column * (side + gap), height - 2 - side - row * (side + 4)
+        axes = place(figure, x, y, side, side)
+        has_bar = not paired or column == 1
+        bar = place(figure, x + side + 2, y, BAR_WIDTH, side) if has_bar else None
+        _draw(axes, bar, plane, layer.maps[j], layer)
+        _finish(axes, plane, bottom=i + 2 >= len(cells), left=paired or column == 0)
     return figure
 
 
-def _profile(projection: Projection, width_mm: float) -> Figure:
-    x = projection.values[:, 0]
+def _profile(result: FitResult, x: NDArray[Any], width_mm: float) -> Figure:
     counts, edges = np.histogram(x, bins=_bins(len(x)))
     energy = np.full(len(counts), np.nan)
     energy[counts > 0] = -np.log(counts[counts > 0] / counts.max())
     figure = new_figure(width_mm, 0.62 * width_mm)
     axes = figure.add_subplot()
     axes.plot((edges[1:] + edges[:-1]) / 2, energy, color=COLOURS[0])
-    axes.set_xlabel("slow coordinate 1")
-    axes.set_ylabel("free energy (kT)")
+    axes.set_xlabel("mode 1")
+    axes.set_ylabel(energy_label(result))
     axes.set_ylim(bottom=0.0)
     return figure
 
@@ -179,9 +242,14 @@ def free_energy(result: FitResult, width_mm: float = 85) -> Figure | None:
     if projection is None or not projection.values.size:
         return None
     if not found:
-        return _profile(projection, width_mm)
-    height = (width_mm - 16) / len(found)
-    figure = new_figure(width_mm, height + 4)
-    row = list(figure.subplots(1, len(found), squeeze=False)[0])
-    _draw_row(figure, row, [(p, _free_energy(p)) for p in found], "free energy (kT)", None)
+        return _profile(result, projection.values[:, 0], width_mm)
+    layer = _energy_layer(result, found)
+    if len(found) == 2:
+        return _tile(found, [layer], width_mm)
+    side = width_mm - LEFT - BAR
+    figure = fixed_figure(width_mm, side + BOTTOM + 2)
+    bar = place(figure, LEFT + side + 2, BOTTOM, BAR_WIDTH, side)
+    axes = place(figure, LEFT, BOTTOM, side, side)
+    _draw(axes, bar, found[0], layer.maps[0], layer)
+    _finish(axes, found[0], bottom=True, left=True)
     return figure
