@@ -248,6 +248,21 @@ class BlockMoments:
         """
         return self._grouped(self._groups(min_frames))
 
+    def merged_like(self, other: BlockMoments) -> BlockMoments:
+        """Join blocks so that they have the cuts of ``other``, merged from the same plan."""
+        stops = {
+            (int(t), int(b))
+            for t, b, ok in zip(other.trajectory, other.stop, other.is_block, strict=True)
+            if ok
+        }
+        groups: list[list[int]] = [[]]
+        for run in self._runs():
+            for region in run:
+                groups[-1].append(region)
+                if (int(self.trajectory[region]), int(self.stop[region])) in stops:
+                    groups.append([])
+        return self._grouped([g for g in groups if g])
+
     def _groups(self, min_frames: float) -> list[list[int]]:
         groups: list[list[int]] = []
         runs = self._runs()

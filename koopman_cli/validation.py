@@ -148,10 +148,9 @@ def choose_dim(scores: Sequence[Score]) -> DimChoice:
     folds = np.array([score.vampe.folds for score in scores])
     best = int(np.argmax(folds.mean(axis=1)))
     error = folds.shape[1] ** -0.5
-    for dim, values in enumerate(folds):
-        gap = folds[best] - values
-        if gap.mean() <= gap.std(ddof=1) * error:
-            break
+    gaps = folds[best] - folds
+    close = gaps.mean(axis=1) <= gaps.std(axis=1, ddof=1) * error
+    dim = int(np.argmax(close))
     gain = folds[dim] - 1
     sure = gain.mean() > 2 * gain.std(ddof=1) * error
     if dim == 0 or not sure:

@@ -1,1 +1,1 @@
-"""TODO"""
+"""What a spectrum means: lags, modes and verdicts, noise floor, projection."""

@@ -201,7 +201,8 @@ def _spacing(points: Matrix) -> float:
 
 def _square_distances(a: Matrix, b: Matrix) -> Matrix:
     square = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-    return np.maximum(square, 0.0)
+    floored: Matrix = np.maximum(square, 0.0)
+    return floored
 
 
 def _gaussians(u: Matrix, centers: Matrix, width: float) -> Matrix:

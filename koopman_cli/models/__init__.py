@@ -1,8 +1,8 @@
 """Model families: a settings dataclass, a lift and a solver each; one table.
 
 A family module defines ``Settings`` (a frozen dataclass whose fields carry their meaning in
-``metadata["help"]``), ``solver(settings)``, ``fits_lift(settings)`` and
-``make_lift(sample, spec, settings, seed)``. Everything else is written once.
+``metadata["help"]``), ``solver(settings)``, ``fits_lift(settings)``,
+``needs_sample(settings)`` and ``make_lift(sample, spec, settings, seed)``. Everything else is written once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MODELS = {
 }
 
 
-def setting(default: Any, meaning: str) -> Any:
+def setting(meaning: str, default: Any) -> Any:
     """A field of a family's settings, with its one-line meaning."""
     return field(default=default, metadata={"help": meaning})
 
@@ -32,8 +32,8 @@ def setting(default: Any, meaning: str) -> Any:
 class Common:
     """Settings that every linear family has."""
 
-    rtol: float = setting(0.0, "cut-off of the whitening; 0: 1e-10 (float64) or 1e-6 (float32)")
-    center: bool = setting(True, "remove the means first")
+    rtol: float = setting("cut-off of the whitening; 0: 1e-10 (float64) or 1e-6 (float32)", 0.0)
+    center: bool = setting("remove the means first", default=True)
 
 
 class Family(Protocol):
@@ -46,6 +46,9 @@ class Family(Protocol):
 
     def fits_lift(self, settings: Any) -> bool:
         """Whether the lift learns from data (and must be refitted for every fold)."""
+
+    def needs_sample(self, settings: Any) -> bool:
+        """Whether ``make_lift`` needs frames."""
 
     def make_lift(self, sample: Any, spec: FeatureSpec, settings: Any, seed: int) -> Lift:
         """The lift, from a sample of training frames where it needs one."""

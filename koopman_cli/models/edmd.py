@@ -23,13 +23,13 @@ _SOLVERS = ("eig", "svd", "reversible")
 class Settings(Common):
     """Settings of EDMD."""
 
-    basis: str = setting("monomials", "monomials, fourier, gaussians, or several joined by +")
-    degree: int = setting(2, "largest total degree of the monomials")
-    order: int = setting(3, "largest wave number of the Fourier modes")
-    period: float = setting(0.0, "period of the Fourier modes; 0: 2 pi for angles, else the range")
-    centers: int = setting(20, "number of Gaussians")
-    width: float = setting(0.0, "width of the Gaussians in units of the features; 0: spacing")
-    solve: str = setting("reversible", "eig, svd or reversible")
+    basis: str = setting("monomials, fourier, gaussians, or several joined by +", "monomials")
+    degree: int = setting("largest total degree of the monomials", 2)
+    order: int = setting("largest wave number of the Fourier modes", 3)
+    period: float = setting("period of the Fourier modes; 0: 2 pi for angles, else the range", 0.0)
+    centers: int = setting("number of Gaussians", 20)
+    width: float = setting("width of the Gaussians in units of the features; 0: spacing", 0.0)
+    solve: str = setting("eig, svd or reversible", "reversible")
 
     def __post_init__(self) -> None:
         if self.solve not in _SOLVERS:
@@ -52,6 +52,11 @@ def fits_lift(settings: Settings) -> bool:
     the other bases learn anything that a fold could leak.
     """
     return settings.basis != "monomials"
+
+
+def needs_sample(settings: Settings) -> bool:
+    """Always: even monomials are taken of standardised features."""
+    return True
 
 
 def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:

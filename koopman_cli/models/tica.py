@@ -23,8 +23,10 @@ from koopman_cli.types import FeatureSpec, Lift
 class Settings(Common):
     """Settings of TICA."""
 
-    reversible: bool = setting(True, "average over both directions of time")
-    reweight: bool = setting(False, "Koopman reweighting, for runs started out of equilibrium")
+    reversible: bool = setting("average over both directions of time", default=True)
+    reweight: bool = setting(
+        "Koopman reweighting, for runs started out of equilibrium", default=False
+    )
 
     def __post_init__(self) -> None:
         if self.reweight and not self.center:
@@ -39,6 +41,11 @@ def solver(settings: Settings) -> Solver:
 
 
 def fits_lift(settings: Settings) -> bool:
+    """Never: the identity knows nothing."""
+    return False
+
+
+def needs_sample(settings: Settings) -> bool:
     """Never: the identity knows nothing."""
     return False
 

@@ -31,6 +31,11 @@ def fits_lift(settings: Settings) -> bool:
     return False
 
 
+def needs_sample(settings: Settings) -> bool:
+    """Never: the identity knows nothing."""
+    return False
+
+
 def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
     """Give the features themselves."""
     return identity(spec)

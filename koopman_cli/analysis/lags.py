@@ -1,0 +1,97 @@
+"""Implied timescales against lag, and the choice of a lag from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.types import LagScan
+
+#: Relative change of a timescale at twice the lag that counts as constant.
+TOLERANCE = 0.1
+
+
+def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
+    """Lags 1, 2, 3, 4, 6, 8, 12, ... up to a fiftieth of the longest trajectory.
+
+    With every lag below the last two its double is there too, so that constancy can be judged.
+
+    >>> lag_grid(600)
+    (1, 2, 3, 4, 6, 8, 12)
+    >>> lag_grid(40)
+    (1,)
+    """
+    limit = max(1, longest // 50)
+    steps = {2**k for k in range(40)} | ({3 * 2**k for k in range(40)} if fine else set())
+    return tuple(sorted(lag for lag in steps if lag <= limit))
+
+
+def implied_timescales(eigenvalues: NDArray[np.complex128], lag: float) -> NDArray[np.float64]:
+    """Timescales t = -lag / ln|lambda|, NaN where undefined.
+
+    Undefined are real eigenvalues at or below 0 and any |lambda| of 0 or at least 1.
+
+    >>> np.round(implied_timescales(np.array([np.exp(-0.1), -0.5, 1.2]), 1.0), 6).tolist()
+    [10.0, nan, nan]
+    """
+    values = np.asarray(eigenvalues, np.complex128)
+    size = np.abs(values)
+    real = np.abs(values.imag) == 0
+    defined = (size > 0) & (size < 1) & ~(real & (values.real <= 0))
+    times = np.full(len(values), np.nan)
+    times[defined] = -lag / np.log(size[defined])
+    return times
+
+
+def choose_lag(lags: Sequence[int], timescales: NDArray[np.float64]) -> LagScan:
+    """The first lag whose leading two timescales stay within 10% at twice the lag.
+
+    Parameters
+    ----------
+    lags : increasing frames
+    timescales : (n_lags, k) in frames, NaN where undefined
+
+    Returns
+    -------
+    LagScan
+        Where no lag qualifies: the shortest lag with the slowest timescale above it,
+        marked as not converged. A second timescale at or below the lag is not asked to be
+        constant: the lag has outlived it.
+
+    Examples
+    --------
+    >>> times = np.array([[5.0, 1.0], [9.0, 1.0], [9.5, 1.0], [9.6, 1.0]])
+    >>> choose_lag([1, 2, 4, 8], times).chosen
+    2
+    """
+    at = {lag: i for i, lag in enumerate(lags)}
+    for lag in lags:
+        if 2 * lag in at and _constant(timescales[at[lag]], timescales[at[2 * lag]], lag):
+            reason = (
+                f"shortest lag from which the leading timescales stay within "
+                f"{TOLERANCE:.0%} at twice the lag"
+            )
+            return LagScan(tuple(lags), timescales, lag, converged=True, reason=reason)
+    with np.errstate(invalid="ignore"):
+        above = [lag for lag in lags if timescales[at[lag], 0] > lag]
+    chosen = above[0] if above else lags[0]
+    reason = (
+        "not converged: at no lag up to a fiftieth of the data do the leading timescales stay "
+        "within 10% at twice the lag; "
+        + (
+            "this is the shortest lag with a timescale above it"
+            if above
+            else "no lag has a timescale above it"
+        )
+    )
+    return LagScan(tuple(lags), timescales, chosen, converged=False, reason=reason)
+
+
+def _constant(here: NDArray[np.float64], there: NDArray[np.float64], lag: int) -> bool:
+    if not here[0] > lag:
+        return False
+    watched = [i for i in range(min(2, len(here))) if here[i] > lag]
+    change = np.abs(there[watched] / here[watched] - 1)
+    return bool(np.all(change <= TOLERANCE))

@@ -1,0 +1,392 @@
+"""Fitting one model: lag, lift, moments, solution, held-out scores, in that order.
+
+Works on a :class:`FeatureStream`; knows neither files nor a command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
+from koopman_cli.analysis.projection import gather, thinned_frames
+from koopman_cli.errors import DataError, SupportError, UsageError
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import evaluator
+from koopman_cli.linalg import RTOL, keep_pairs
+from koopman_cli.models import family, make_settings
+from koopman_cli.models.solve import Solution, solve
+from koopman_cli.models.weights import koopman_weights
+from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.types import (
+    DimChoice,
+    LagScan,
+    Lift,
+    Progress,
+    Score,
+    no_progress,
+)
+from koopman_cli.validation import (
+    MAX_DIM,
+    Fold,
+    assign_folds,
+    choose_dim,
+    drift,
+    make_folds,
+    score_dims,
+)
+
+Function = Callable[[NDArray[Any]], NDArray[Any]]
+
+#: Frames from which lifts learn.
+LIFT_FRAMES = 20_000
+
+#: Fewest blocks that merging leaves for folds and error bars.
+MIN_BLOCKS = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """A family with its settings, and how precisely and reproducibly to fit it.
+
+    name : key in MODELS
+    settings : the family's settings dataclass
+    """
+
+    name: str
+    settings: Any
+    seed: int = 0
+    precision: str = "auto"
+    progress: Progress = no_progress
+
+    @classmethod
+    def of(cls, name: str, settings: dict[str, Any] | None = None, **more: Any) -> Request:
+        """A request from a family's name and the texts or values of its settings."""
+        return cls(name, make_settings(name, settings or {}), **more)
+
+    @property
+    def solver(self) -> Any:
+        """Which problem its moments are solved by."""
+        return family(self.name).solver(self.settings)
+
+    @property
+    def learns_lift(self) -> bool:
+        """Whether the lift learns from data."""
+        return bool(family(self.name).fits_lift(self.settings))
+
+    @property
+    def reweights(self) -> bool:
+        """Whether frames are weighted towards equilibrium."""
+        return bool(getattr(self.settings, "reweight", False))
+
+    def lift(self, stream: FeatureStream, ranges: list[NDArray[np.int64]] | None = None) -> Lift:
+        """The lift fitted to frames of the stream, optionally only to some ranges of each
+        trajectory.
+        """
+        wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
+        if ranges is not None:
+            wanted = [_inside(frames, r) for frames, r in zip(wanted, ranges, strict=True)]
+        sample = np.empty((0, stream.n_features))
+        if family(self.name).needs_sample(self.settings):
+            parts = gather(stream, wanted, None, self.progress)
+            sample = np.concatenate([p for p in parts if len(p)])
+        lift: Lift = family(self.name).make_lift(sample, stream.spec, self.settings, self.seed)
+        return lift
+
+    def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
+        """Solve moments with this family's solver and cut-offs."""
+        rtol = self.settings.rtol or RTOL[precision]
+        return solve(moments, self.solver, center=self.settings.center, rtol=rtol, eps=eps)
+
+
+def _inside(frames: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.int64]:
+    keep = np.zeros(len(frames), bool)
+    for start, stop in ranges:
+        keep |= (frames >= start) & (frames < stop)
+    return frames[keep]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A solved model with everything its analysis needs.
+
+    blocks : fine block moments at the lag; merged : the same, at least three slowest
+    timescales long where the data allow it
+    passes : how often the data were read
+    """
+
+    request: Request
+    lift: Lift
+    lag: int
+    blocks: BlockMoments
+    merged: BlockMoments
+    precision: str
+    solution: Solution
+    dim: int
+    score: Score | None
+    dims: DimChoice | None
+    passes: int
+    effective_frames: float | None = None
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = field(default=())
+
+    @property
+    def slowest(self) -> float:
+        """Slowest timescale in frames, at least the lag."""
+        return _slowest(self.solution, self.lag)
+
+
+def _slowest(solution: Solution, lag: int) -> float:
+    values = solution.eigenvalues
+    if values is None:
+        assert solution.singular_values is not None
+        values = solution.singular_values.astype(np.complex128)
+    times = implied_timescales(values[:1], lag)
+    return float(np.nanmax(np.append(times, lag)))
+
+
+def check_lag(lag: int, stream: FeatureStream) -> None:
+    """Raise unless the lag is at least 1 and shorter than the longest trajectory.
+
+    Raises
+    ------
+    UsageError, DataError
+    """
+    longest = max((b - a for part in stream.segments for a, b in part), default=0)
+    if lag < 1:
+        raise UsageError(f"lag {lag}: a lag is at least one frame", "for example --lag 10")
+    if lag >= longest:
+        raise DataError(
+            f"lag {lag} frames: the longest trajectory has {longest} frames",
+            f"the largest usable lag is {max(longest - 1, 0)} frames",
+        )
+
+
+def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = ()) -> LagScan:
+    """Implied timescales over a grid of lags in one reading, and the lag taken from them."""
+    longest = max(int(b - a) for part in stream.segments for a, b in part)
+    lift = request.lift(stream)
+    function = evaluator(lift)
+    width = function[0] if function else stream.n_features
+    # Each lag costs one product; very wide features get every second lag only.
+    fine = stream.n_frames * width**2 * 20 < 1e12
+    lags = lags or lag_grid(longest, fine=fine)
+    moments, precision = accumulate(
+        stream,
+        lags,
+        lift=function,
+        n_blocks=1,
+        precision=request.precision,
+        progress=request.progress,
+    )
+    rows = []
+    for lag in lags:
+        solution = request.solve(moments.total(lag), precision, moments.eps)
+        values = solution.eigenvalues
+        if values is None:
+            assert solution.singular_values is not None
+            values = solution.singular_values.astype(np.complex128)
+        times = implied_timescales(values, lag)[:MAX_DIM]
+        rows.append(np.pad(times, (0, MAX_DIM - len(times)), constant_values=np.nan))
+    return choose_lag(lags, np.array(rows)[:, : min(MAX_DIM, width)])
+
+
+def merge_blocks(blocks: BlockMoments, slowest: float, lag: int) -> tuple[BlockMoments, str | None]:
+    """Blocks of at least three slowest timescales and three lags; a warning where too few fit."""
+    need = 3 * max(slowest, lag)
+    merged = blocks.merged(min(need, blocks.frames / MIN_BLOCKS))
+    independent = blocks.frames / need
+    if independent < MIN_BLOCKS and merged.n_blocks < blocks.n_blocks + 1:
+        spans = blocks.frames / max(slowest, 1e-300)
+        return merged, (
+            f"error bars are unreliable: the data hold only {spans:.0f} times the slowest "
+            "timescale, which is too few independent blocks (20 of three timescales are needed)"
+        )
+    return merged, None
+
+
+def estimate(
+    stream: FeatureStream,
+    request: Request,
+    lag: int,
+    *,
+    dim: int | None = None,
+    folds: int = 5,
+    test: FeatureStream | None = None,
+) -> Estimate:
+    """Fit one family at one lag.
+
+    Parameters
+    ----------
+    stream : FeatureStream
+    request : Request
+    lag : int
+        Frames.
+    dim : int, optional
+        Number of non-constant functions; None chooses by the held-out VAMP-E.
+    folds : int
+        Folds of blocks for the held-out scores; below 2 none are computed.
+    test : FeatureStream, optional
+        A separate test set instead of folds.
+
+    Raises
+    ------
+    UsageError, DataError, SupportError
+        Lag out of range, or data that support no model.
+    """
+    check_lag(lag, stream)
+    lift = request.lift(stream)
+    blocks, precision, effective, passes = _moments(stream, request, lift, lag)
+    solution = request.solve(blocks.total(), precision, blocks.eps)
+    if solution.rank * 2 > blocks.total().n:
+        few = f"{blocks.total().n:g} pairs for {solution.rank} functions: expect over-fitting"
+    else:
+        few = None
+    merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
+    bound = Bound(stream, request, lag, precision, merged)
+    parts, more = bound.folds(lift, folds, test)
+    dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
+    notes, warnings = [], [w for w in (few, unreliable) if w]
+    choice = None
+    if dim is None:
+        scores = score_dims(blocks.total(), bound.solve, parts, dims, merged.n_blocks)
+        choice = _chosen(scores)
+        used = max(choice.chosen, 1)
+    else:
+        if dim > solution.rank:
+            warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
+        used = min(dim, solution.rank)
+    used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
+    score = score_dims(blocks.total(), bound.solve, parts, [used], merged.n_blocks)[0]
+    if test is None and parts:
+        held = assign_folds(merged, folds)
+        notes.append(f"{len(parts)} folds of {merged.n_blocks} blocks")
+        warnings += _drift_warning(blocks, merged, lift, held)
+    if score.poor_folds > 1:
+        warnings.append(
+            f"{score.poor_folds} of {score.folds} folds hold too few events to judge the model"
+        )
+    return Estimate(
+        request, lift, lag, blocks, merged, precision, solution, used, score, choice,
+        passes + more, effective, tuple(notes), tuple(warnings),
+    )  # fmt: skip
+
+
+def _chosen(scores: tuple[Score, ...]) -> DimChoice:
+    if len(scores[0].vampe.folds) < 2:
+        reason = "too few independent blocks to choose dim by held-out scores: 1 taken"
+        return DimChoice(scores, 1, reason)
+    return choose_dim(scores)
+
+
+def _drift_warning(
+    blocks: BlockMoments, merged: BlockMoments, lift: Lift, held: list[list[int]]
+) -> list[str]:
+    moved = drift(merged, lift.names, held)
+    if not moved:
+        return []
+    named = ", ".join(moved[:3]) + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")
+    return [f"the mean of {named} differs between folds by more than three errors (drift?)"]
+
+
+def _moments(
+    stream: FeatureStream, request: Request, lift: Lift, lag: int
+) -> tuple[BlockMoments, str, float | None, int]:
+    """Block moments, precision, effective number of frames if weighted, passes."""
+    function = evaluator(lift)
+    blocks, precision = accumulate(
+        stream, [lag], lift=function, precision=request.precision, progress=request.progress
+    )
+    if not request.reweights:
+        return blocks, precision, None, 1
+    weights, effective = koopman_weights(blocks.total(), function, blocks.eps)
+    weighted, precision = accumulate(
+        stream,
+        [lag],
+        lift=function,
+        weights=weights,
+        precision="float64",
+        progress=request.progress,
+    )
+    rank = request.solve(weighted.total(), precision, weighted.eps).rank
+    if effective < 10 * rank:
+        raise SupportError(
+            f"Koopman reweighting leaves {effective:.0f} effective frames for {rank} functions",
+            "leave out --set tica.reweight=true, or take fewer features",
+        )
+    return weighted, precision, effective, 2
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A request bound to its data, able to make folds."""
+
+    stream: FeatureStream
+    request: Request
+    lag: int
+    precision: str
+    merged: BlockMoments
+
+    def solve(self, moments: Moments) -> Solution:
+        """Solve with the request's cut-offs."""
+        return self.request.solve(moments, self.precision, self.merged.eps)
+
+    def folds(self, lift: Lift, count: int, test: FeatureStream | None) -> tuple[list[Fold], int]:
+        """Folds, and how many further readings they took."""
+        if test is not None:
+            return self._test_parts(lift, test, count), 1
+        if count < 2 or self.merged.n_blocks < 2:
+            return [], 0
+        if not self.request.learns_lift and not self.request.reweights:
+            return make_folds(self.merged, self.solve, count), 0
+        found = [self._refitted(held) for held in assign_folds(self.merged, count)]
+        passes = 2 if self.request.reweights else 1
+        return found, passes * len(found)
+
+    def _test_parts(self, lift: Lift, test: FeatureStream, count: int) -> list[Fold]:
+        """A separate test set, in parts so that its score has an error."""
+        held, _ = accumulate(
+            test, [self.lag], lift=evaluator(lift), precision=self.precision,
+            progress=self.request.progress,
+        )  # fmt: skip
+        need = min(self.merged.frames, held.frames) / (4 * max(count, 1))
+        held = held.merged(need)
+        train = self.merged.total()
+        groups = assign_folds(held, max(count, 1))
+        return [Fold(train, held.sum_blocks(g), self.solve) for g in groups]
+
+    def _refitted(self, held: list[int]) -> Fold:
+        """A fold whose lift (or weights) saw the training blocks only."""
+        regions = np.flatnonzero(self.merged.is_block)
+        rest = [b for b in range(len(regions)) if b not in set(held)]
+        ranges = self._ranges(regions[rest])
+        lift = self.request.lift(self.stream, ranges)
+        function = evaluator(lift)
+        blocks, _ = accumulate(
+            self.stream, [self.lag], lift=function, precision=self.precision,
+            progress=self.request.progress,
+        )  # fmt: skip
+        blocks = self._like_merged(blocks)
+        if self.request.reweights:
+            weights, _ = koopman_weights(blocks.sum_blocks(rest), function, blocks.eps)
+            blocks, _ = accumulate(
+                self.stream, [self.lag], lift=function, weights=weights, precision="float64",
+                progress=self.request.progress,
+            )  # fmt: skip
+            blocks = self._like_merged(blocks)
+        solver = replace(self, merged=blocks).solve
+        return Fold(blocks.sum_blocks(rest), blocks.sum_blocks(held), solver)
+
+    def _like_merged(self, blocks: BlockMoments) -> BlockMoments:
+        """Blocks with the cuts of ``merged``."""
+        return blocks.merged_like(self.merged)
+
+    def _ranges(self, regions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        m = self.merged
+        spans = np.stack([m.trajectory[regions], m.start[regions], m.stop[regions]], axis=1)
+        return [spans[spans[:, 0] == i][:, 1:] for i in range(len(self.stream.lengths))]
