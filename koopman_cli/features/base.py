@@ -93,8 +93,8 @@ class Context:
 
     @property
     def first(self) -> Trajectory:
-        """The first trajectory; its topology and columns stand for all."""
-        return self.trajectories[0]
+        """The first trajectory with a frame; its topology and columns stand for all."""
+        return next((t for t in self.trajectories if t.n_frames), self.trajectories[0])
 
     def frame(self, index: int = 0) -> Frames:
         """One frame of the first trajectory, as read.

@@ -101,8 +101,7 @@ def rebuild_features(
             f"but the model was made from kind {spec.kind}",
             "give input of the kind the model was fitted on",
         )
-    stream = _assemble(context, parse_spec(spec.text), spec.state, drop_nonfinite)
-    check_columns(stream.spec, spec, context.first.label)
+    stream = _assemble(context, parse_spec(spec.text), spec, drop_nonfinite)
     return replace(stream, spec=spec)
 
 
@@ -142,9 +141,9 @@ def _with_prefix(state: State, prefix: str) -> State:
 
 
 def _assemble(
-    context: Context, parts: tuple[Part, ...], state: State | None, drop_nonfinite: bool
+    context: Context, parts: tuple[Part, ...], stored: FeatureSpec | None, drop_nonfinite: bool
 ) -> FeatureStream:
-    prepared = _prepare(context, parts, state)
+    prepared = _prepare(context, parts, stored.state if stored else None)
     blocks = tuple(block for _, block in prepared)
     recipe = Recipe(blocks, _dtype(context), parse_delays(parts))
     check_width(
@@ -152,8 +151,10 @@ def _assemble(
         "+".join(part.text for part in parts),
         "take fewer features or fewer delays",
     )
-    used, runs, warnings = _choose_runs(context, recipe, drop_nonfinite)
     spec = _spec(context, parts, recipe)
+    if stored:
+        check_columns(spec, stored, context.first.label)
+    used, runs, warnings = _choose_runs(context, recipe, drop_nonfinite)
     own = {f"{k}.{key}": a for k, block in enumerate(blocks) for key, a in block.state.items()}
     stream = _stream(used, recipe, runs, replace(spec, state=own))
     dt, unsure = common_step(context.trajectories)
@@ -262,6 +263,7 @@ def _stream(
         read=read,
         dtype=recipe.dtype,
         offsets=tuple(int(o[0]) for o in origins),
+        window=window,
         origins=tuple(origins),
         late=late if watches else None,
     )

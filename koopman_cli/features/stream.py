@@ -104,8 +104,10 @@ class FeatureStream:
         """The same stream with further warnings."""
         return replace(self, said=(*self.said, *more))
 
-    def frame_index(self, trajectory: int) -> NDArray[np.int64]:
-        """Frame as read of every row of one trajectory.
+    def frame_index(
+        self, trajectory: int, rows: NDArray[np.int64] | None = None
+    ) -> NDArray[np.int64]:
+        """Frame as read of rows (all rows if none are given) of one trajectory.
 
         Rows and frames differ once frames were dropped or consumed by delays.
 
@@ -113,12 +115,14 @@ class FeatureStream:
         array([0, 1, 2])
         """
         segments = self.segments[trajectory]
+        if rows is None:
+            rows = np.arange(self.lengths[trajectory])
         if self.origins:
             starts = self.origins[trajectory]
         else:
             starts = segments[:, 0] + (self.offsets[trajectory] if self.offsets else 0)
-        lengths = segments[:, 1] - segments[:, 0]
-        return np.arange(lengths.sum()) + np.repeat(starts - segments[:, 0], lengths)
+        inside = np.searchsorted(segments[:, 0], rows, side="right") - 1
+        return rows + (starts - segments[:, 0])[inside]
 
     def cached(self, limit: int = CACHE_BYTES) -> FeatureStream:
         """The same stream, kept in memory after its first complete reading if it is small.
