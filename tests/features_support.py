@@ -86,9 +86,7 @@ def peptide_topology(residues=3, chains=1, hydrogens=False):
                     topology.add_bond(last, atom)
                 last = atom
             if hydrogens:
-                topology.add_bond(
-                    topology.add_atom("H", hydrogen, residue), list(residue.atoms)[0]
-                )
+                topology.add_bond(topology.add_atom("H", hydrogen, residue), residue.atom(0))
     return topology
 
 

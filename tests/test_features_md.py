@@ -34,12 +34,13 @@ EVERY = (
 
 
 def peptide(frames=20, residues=5, seed=0, **more):
+    """A chain with random torsions."""
     xyz, _, _ = random_peptide(frames, residues, seed)
     return md_trajectory(xyz, peptide_topology(residues), **more)
 
 
 def test_torsions_are_cosine_and_sine_of_the_angles_built_in():
-    """phi and psi come back with the IUPAC sign, in residue order, named by residue."""
+    """Phi and psi come back with the IUPAC sign, in residue order, named by residue."""
     xyz, phi, psi = random_peptide(50, 3)
     stream = build_features([md_trajectory(xyz, peptide_topology(3))], "torsions")
     wanted = {"psi ALA1": psi[:, 0], "phi ALA2": phi[:, 0], "psi ALA2": psi[:, 1]}
@@ -253,7 +254,7 @@ def test_what_does_not_exist_names_what_does(spec, offer):
 
 
 def test_two_atoms_have_no_superposition():
-    """positions and rmsd of two atoms are refused."""
+    """Positions and rmsd of two atoms are refused."""
     topology = peptide_topology(1).subset([0, 1])
     trajectory = md_trajectory(np.ones((2, 2, 3)), topology)
     for spec in ("positions", "rmsd"):
@@ -290,7 +291,7 @@ def test_rmsd_to_a_frame_that_is_not_there():
 
 
 def test_stored_references_are_used_again():
-    """positions and rmsd of other data refer to the frame stored at the fit."""
+    """Positions and rmsd of other data refer to the frame stored at the fit."""
     fitted = build_features([peptide(seed=1)], "positions+rmsd:4")
     other = peptide(seed=2)
     again = rebuild_features([other], fitted.spec)
@@ -304,7 +305,7 @@ def test_stored_references_are_used_again():
 def test_stored_reference_of_other_atoms_is_refused():
     """A stored reference of 15 atoms cannot serve 12."""
     fitted = build_features([peptide(residues=5)], "rmsd")
-    with pytest.raises(DataError, match="12 atoms.*has 15"):
+    with pytest.raises(DataError, match=r"12 atoms.*has 15"):
         rebuild_features([peptide(residues=4)], fitted.spec)
 
 
