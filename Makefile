@@ -23,11 +23,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## install and run the main job on the sample data, results in demo/
 	@mkdir -p demo
 	$(BIN)/koopman fit $(ALA2) -o demo/ala2.koopman --force
-	$(BIN)/koopman plot demo/ala2.koopman --force
+	$(BIN)/koopman plot demo/ala2.koopman
 	$(BIN)/koopman transform demo/ala2.koopman $(ALA2) -o demo/ala2_slow.h5 --force
 	$(BIN)/koopman fit $(PRINZ) --ensemble --dt 0.05 --model edmd --set basis=gaussians \
 		-o demo/prinz.koopman --force
-	$(BIN)/koopman plot demo/prinz.koopman --force
+	$(BIN)/koopman plot demo/prinz.koopman
 	@echo
 	@echo "Results: demo/ala2.koopman  demo/ala2_slow.h5  demo/prinz.koopman"
 	@echo "Figures: demo/ala2.koopman/figures  demo/prinz.koopman/figures"
