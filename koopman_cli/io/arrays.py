@@ -144,7 +144,8 @@ def layout(path: str, shape: tuple[int, ...], options: ReadOptions) -> Layout:
         return Layout(rest[0], time, column, shape[rest[0]], shape[time], width)
     if axes > 2:
         raise DataError(
-            f"{path}: has {axes} axes {shape}; read are (frames, columns) arrays and MD trajectories",
+            f"{path}: has {axes} axes {shape}; what can be read are (frames, columns) arrays"
+            " and MD trajectories",
             "add --ensemble if the axes are (particles, time, dim), or reshape to two axes",
         )
     time = _axis(path, shape, options.time_axis or 0)
@@ -204,13 +205,11 @@ def array_source(
             )
     width = sum(plan.columns for plan in plans.values())
     warned = {text: None for _, texts in kinds for text in texts}
-    (shape,) = {f.shape for f in list(fields.values())[:1]}
-    if not options.ensemble and options.time_axis is None and len(shape) == 2:
-        if shape[0] < 20 and shape[1] > 50 * shape[0]:
-            warned[
-                f"{path}: read as {shape[0]} frames of {shape[1]} columns; if time is the second"
-                " axis, add --time-axis 1"
-            ] = None
+    shape = next(iter(fields.values())).shape
+    flat = not options.ensemble and options.time_axis is None and len(shape) == 2
+    if flat and shape[0] < 20 and shape[1] > 50 * shape[0]:
+        text = f"{path}: read as {shape[0]} frames of {shape[1]} columns; if time is the second"
+        warned[f"{text} axis, add --time-axis 1"] = None
 
     def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:
         size = block_size(size, 16 * width)

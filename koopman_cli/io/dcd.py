@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,33 @@ class _Records:
         return body
 
 
+def _parse_header(records: _Records, rest: IO[bytes]) -> tuple[Header, bool]:
+    """The header, and whether it speaks of four dimensions.
+
+    Raises
+    ------
+    ValueError, IndexError
+        It is damaged.
+    """
+    control = records.next()
+    order = records.order
+    words = np.frombuffer(control[4:84], f"{order}i4")
+    records.next()
+    n_atoms = int(np.frombuffer(records.next(), f"{order}i4")[0])
+    n_fixed, charmm = int(words[8]), bool(words[19])
+    good = len(words) == 20 and control[:4] == b"CORD" and n_atoms > 0 and 0 <= n_fixed < n_atoms
+    free = None
+    if good and n_fixed:
+        if records.at + 4 * n_atoms > len(records.data):
+            records.data += rest.read(4 * n_atoms + 8)
+        free = np.frombuffer(records.next(), f"{order}i4").astype(np.int64) - 1
+        good = len(free) == n_atoms - n_fixed and free.min() >= 0 and bool(free.max() < n_atoms)
+    if not good:
+        raise IndexError
+    cell = charmm and bool(words[10])
+    return Header(order, int(words[0]), n_atoms, cell, free, records.at), bool(words[11]) and charmm
+
+
 def read_header(path: str) -> Header:
     """Parse the header of a DCD file.
 
@@ -67,37 +94,17 @@ def read_header(path: str) -> Header:
         It is damaged, or of a kind that is not read (64-bit marks, four dimensions).
     """
     with Path(path).open("rb") as handle:
-        head = handle.read(2**20)
-        records = _Records(path, head)
+        records = _Records(path, handle.read(2**20))
         try:
-            control = records.next()
-            order = records.order
-            words = np.frombuffer(control[4:84], f"{order}i4")
-            records.next()
-            n_atoms = int(np.frombuffer(records.next(), f"{order}i4")[0])
-            n_fixed, charmm = int(words[8]), bool(words[19])
-            if (
-                len(words) != 20
-                or control[:4] != b"CORD"
-                or n_atoms < 1
-                or not 0 <= n_fixed < n_atoms
-            ):
-                raise IndexError
-            free = None
-            if n_fixed:
-                if records.at + 4 * n_atoms > len(head):
-                    records.data += handle.read(4 * n_atoms + 8)
-                free = np.frombuffer(records.next(), f"{order}i4").astype(np.int64) - 1
-                if len(free) != n_atoms - n_fixed or free.min() < 0 or free.max() >= n_atoms:
-                    raise IndexError
+            header, four = _parse_header(records, handle)
         except (IndexError, ValueError):
             raise DataError(
                 f"{path}: its DCD header is damaged, or has marks of 64 bits",
                 "copy the file again, or convert it (for example with mdconvert or catdcd)",
             ) from None
-    if charmm and words[11]:
+    if four:
         raise DataError(f"{path}: a DCD file of four dimensions", "convert it to three")
-    return Header(order, int(words[0]), n_atoms, charmm and bool(words[10]), free, records.at)
+    return header
 
 
 def _frame_dtype(header: Header, n_atoms: int) -> np.dtype[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,12 +68,9 @@ def join_parts(
     warnings : tuple of str
     """
     skips, cuts, warned = [0], [], []
-    for i, (before, after) in enumerate(zip(sources[:-1], sources[1:], strict=True), 1):
+    for i, (before, after) in enumerate(pairwise(sources), 1):
         skip, cut, text = _boundary(before, after, dt)
-        if skip and after.n_frames > 1:
-            skips.append(1)
-        else:
-            skips.append(0)
+        skips.append(skip if after.n_frames > 1 else 0)
         if cut:
             cuts.append(i)
         if text:

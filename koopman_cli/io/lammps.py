@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
-from koopman_cli.io.source import Source
-from koopman_cli.io.textframes import Index, damaged, text_source
+from koopman_cli.io.source import Source, damaged
+from koopman_cli.io.textframes import Index, text_source
 from koopman_cli.io.topology import Request
 
 #: In the order in which mdtraj prefers them; scaled ones are fractions of the cell.

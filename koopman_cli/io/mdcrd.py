@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError
 from koopman_cli.io.cells import box_vectors
 from koopman_cli.io.rows import RowFile
-from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
-from koopman_cli.io.textframes import damaged
+from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
 
 _WIDTH = 8
@@ -46,15 +45,17 @@ def _numbers(raw: NDArray[np.uint8], count: int, end: int) -> NDArray[np.float64
     return text.view(f"S{_WIDTH}").astype(np.float64)
 
 
-def _atoms_in(data: bytes, start: int) -> int:
-    """Atoms in the first frame, as far as a short line ends it (0: unknown)."""
+def _atoms_in(data: bytes, start: int) -> tuple[int, ...]:
+    """What the number of atoms may be, as far as a short line ends the first frame."""
     count = 0
     for line in data[start:].splitlines():
         here = len(line.rstrip()) // _WIDTH
         count += here
         if here < 10:
-            return count // 3 if count % 3 == 0 else 0
-    return 0
+            # A line of three after full lines only may be the box.
+            found = (count // 3, (count - 3) // 3) if here == 3 else (count // 3,)
+            return found if count % 3 == 0 else ()
+    return ()
 
 
 def open_mdcrd(path: str, request: Request) -> Source:
@@ -72,6 +73,11 @@ def open_mdcrd(path: str, request: Request) -> Source:
     n_atoms = request.top.n_atoms
     topology, atoms = request.atoms(path, n_atoms)
     end_of_title, end, box, there = _shape(path, n_atoms)
+    if there and n_atoms not in there:
+        raise DataError(
+            f"{path} holds {there[0]} atoms, {request.options.top} has {n_atoms}",
+            "give the topology of exactly these atoms with --top",
+        )
     frame = _lines_of(3 * n_atoms, end) + (_lines_of(3, end) if box else 0)
     size = Path(path).stat().st_size - end_of_title
     n, rest = divmod(size, frame)
@@ -79,15 +85,9 @@ def open_mdcrd(path: str, request: Request) -> Source:
     if rest == frame - end:
         rest = 0
         n += 1
-    if rest or not n:
-        if there and there != n_atoms:
-            raise DataError(
-                f"{path} holds {there} atoms, {request.options.top} has {n_atoms}",
-                "give the topology of exactly these atoms with --top",
-            )
-        if not n or not request.options.allow_truncated:
-            said = f"ends inside frame {n} ({rest} of {frame} bytes); {n} frames are readable"
-            raise truncated(path, said, n)
+    if not n or (rest and not request.options.allow_truncated):
+        said = f"ends inside frame {n} ({rest} of {frame} bytes); {n} frames are readable"
+        raise truncated(path, said, n)
     dtype = np.dtype([("raw", "u1", (frame,))])
 
     def parse(raw: NDArray[Any], first: int, step: int) -> Chunk:
@@ -127,9 +127,9 @@ class _Padded(RowFile):
         return (size // self.dtype.itemsize) * self.dtype.itemsize
 
 
-def _shape(path: str, n_atoms: int) -> tuple[int, int, bool, int]:
+def _shape(path: str, n_atoms: int) -> tuple[int, int, bool, tuple[int, ...]]:
     """Length of the title, bytes that end a line, whether boxes follow, atoms that show."""
-    need = _lines_of(3 * n_atoms, 2) + 4096
+    need = max(_lines_of(3 * n_atoms, 2) + 4096, 4 * 2**20)
     with Path(path).open("rb") as handle:
         data = handle.read(need)
     title = data.find(b"\n") + 1

@@ -118,8 +118,10 @@ def open_mdhdf5(path: str, request: Request) -> Source:
                 take = slice(first, first + (count - 1) * step + 1, step)
                 try:
                     xyz = np.asarray(data[take], np.float32)
-                    lengths = handle["cell_lengths"][take] * cell_scale if cells else None
-                    angles = handle["cell_angles"][take] if cells else None
+                    cell = None
+                    if cells:
+                        lengths = handle["cell_lengths"][take] * cell_scale
+                        cell = box_vectors(lengths, handle["cell_angles"][take])
                 except OSError as error:
                     raise DataError(
                         f"{path}: frames {first} to {take.stop - 1} are damaged ({error})",
@@ -127,7 +129,7 @@ def open_mdhdf5(path: str, request: Request) -> Source:
                     ) from None
                 xyz = xyz if atoms is None else xyz[:, atoms]
                 xyz = xyz if scale == 1.0 else xyz * np.float32(scale)
-                yield Chunk(xyz, None if lengths is None else box_vectors(lengths, angles))
+                yield Chunk(xyz, cell)
 
     return Source(
         path,

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,35 +56,19 @@ def read_header(handle: IO[bytes], path: str) -> Header:
     wide = len(start) == 8 and start[6] >= 2
     raw = handle.read(4 if wide else 2)
     length = int.from_bytes(raw, "little")
+    good = start[:6] == _MAGIC and 0 < length <= _MAX_HEADER
     try:
-        if start[:6] != _MAGIC or not 0 < length <= _MAX_HEADER:
-            raise ValueError("no npy header")
-        text = handle.read(length)
-        said = ast.literal_eval(text.decode("utf-8" if start[6] >= 3 else "latin1"))
-        shape = tuple(said["shape"])
+        text = handle.read(length) if good else b""
+        said = ast.literal_eval(text.decode("utf-8" if wide and start[6] >= 3 else "latin1"))
+        shape = tuple(int(n) for n in said["shape"])
         dtype = np.lib.format.descr_to_dtype(said["descr"])
-        if not all(isinstance(n, int) and n >= 0 for n in shape):
-            raise ValueError("impossible shape")
-        offset = 8 + len(raw) + length
-        return Header(shape, dtype, bool(said["fortran_order"]), offset)
-    except (
-        ValueError,
-        SyntaxError,
-        KeyError,
-        TypeError,
-        UnicodeDecodeError,
-        RecursionError,
-        MemoryError,
-    ):
-        raise DataError(
-            f"{path}: its npy header is damaged", "copy or save the file again"
-        ) from None
-
-
-def _row_layout(header: Header) -> tuple[np.dtype[Any], int]:
-    """Type of one row along the first axis, and numbers in it."""
-    width = math.prod(header.shape[1:])
-    return np.dtype((header.dtype, (width,)) if width != 1 else header.dtype), width
+        fortran = bool(said["fortran_order"])
+        good = good and all(n >= 0 for n in shape)
+    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError):
+        good = False
+    if not good:
+        raise DataError(f"{path}: its npy header is damaged", "copy or save the file again")
+    return Header(shape, dtype, fortran, 8 + len(raw) + length)
 
 
 class _Rows(RowFile):
@@ -166,7 +150,7 @@ def _checked(path: str, header: Header, available: int, *, allow_truncated: bool
             f"header says shape {header.shape} ({header.size} bytes), {available} bytes are there"
         )
         raise truncated(path, said, complete)
-    return Header((complete, *header.shape[1:]), header.dtype, False, header.offset)
+    return replace(header, shape=(complete, *header.shape[1:]))
 
 
 def open_npy(path: str, request: Request) -> Source:
@@ -273,8 +257,11 @@ def _zip_opener(path: str, member: str, header: Header, stream: bool) -> Any:
                 yield source.slab
                 return
             everything = _ZipRows.block(source, 0, header.shape[0])["row"]
-            order = "F" if header.fortran else "C"
-            whole = everything.reshape(-1).reshape(header.shape, order=order)
+            flat = everything.reshape(-1)
+            if header.fortran:
+                whole = flat.reshape(header.shape[::-1]).transpose()
+            else:
+                whole = flat.reshape(header.shape)
             yield lambda index: whole[index]
 
     return opener

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
-from koopman_cli.io.cells import valid_cells
 from koopman_cli.io.join import join_parts
+from koopman_cli.io.parts import Part, read_parts
 from koopman_cli.io.readers import open_source
-from koopman_cli.io.source import Chunk, Source, check_unchanged
+from koopman_cli.io.source import Source
 from koopman_cli.io.times import judge, same
 from koopman_cli.io.topology import Request
 from koopman_cli.types import (
     FileRecord,
-    Frames,
     Progress,
     ReadOptions,
     TimeStep,
@@ -28,24 +27,6 @@ from koopman_cli.types import (
     no_progress,
 )
 from koopman_cli.units import parse_dt, parse_frames
-
-#: No coordinate of a real system is this far from the origin (xtc clips at 2147483 nm).
-LARGEST_NM = 1e4
-
-
-@dataclass(frozen=True)
-class Part:
-    """Frames start, start + step, ... below stop of one file."""
-
-    source: Source
-    start: int
-    stop: int
-    step: int
-
-    @property
-    def n_frames(self) -> int:
-        """Frames taken, of all members together."""
-        return len(range(self.start, self.stop, self.step)) * max(1, self.source.members)
 
 
 def natural_key(path: str) -> tuple[tuple[int, int | str], ...]:
@@ -87,74 +68,6 @@ def _window(label: str, n: int, options: ReadOptions, dt: TimeStep | None) -> tu
     return begin, min(end, n)
 
 
-def _beyond(source: Source, values: NDArray[Any], first: int, step: int) -> None:
-    """Raise if a finite coordinate is further out than any real one."""
-    high, low = values.max(initial=0.0), values.min(initial=0.0)
-    if high <= LARGEST_NM and low >= -LARGEST_NM:
-        return
-    with np.errstate(invalid="ignore"):
-        bad = np.isfinite(values) & (np.abs(values) > LARGEST_NM)
-    if not bad.any():
-        return
-    frame, atom, axis = (int(i) for i in np.argwhere(bad)[0])
-    name = source.topology.atom(atom) if source.topology is not None else "?"
-    raise DataError(
-        f"{source.path}: frame {first + frame * step}, atom {atom + 1} ({name}):"
-        f" coordinate {values[frame, atom, axis]:.8g} nm is beyond {LARGEST_NM:g} nm",
-        "the frame is damaged or its unit is wrong; leave it out with --begin and --end",
-    )
-
-
-def _cells(source: Source, chunk: Chunk, first: int, step: int, use: bool | None) -> bool:
-    """Whether this file has a cell: its first frame decides, the others must follow."""
-    if chunk.cell is None:
-        return False
-    good = valid_cells(chunk.cell)
-    if use is None:
-        use = bool(good[0])
-    if use and not good.all():
-        frame = first + int(np.flatnonzero(~good)[0]) * step
-        raise DataError(
-            f"{source.path}: frame {frame} has no valid unit cell, the frames before have",
-            "repair the cell of that frame, or leave it out with --begin and --end",
-        )
-    return use
-
-
-def read_part(part: Part, size: int) -> Iterator[Frames]:
-    """Checked frames of one part; ``start`` counts from the start of the part."""
-    source, at, use = part.source, 0, None
-    chunks = source.read(part.start, part.stop, part.step, size)
-    for chunk in chunks:
-        raw = part.start + at * part.step
-        cell = None
-        if source.kind == "md":
-            _beyond(source, chunk.values, raw, part.step)
-            use = _cells(source, chunk, raw, part.step, use)
-            cell = chunk.cell if use else None
-        time = None
-        if source.stamps is not None and not source.members:
-            last = raw + len(chunk.values) * part.step
-            time = source.stamps[raw : min(last, part.stop) : part.step]
-        yield Frames(at, chunk.values, cell, time)
-        at += len(chunk.values)
-    if at != part.n_frames:
-        raise DataError(
-            f"{source.path}: {at} of {part.n_frames} frames could be read", "copy the file again"
-        )
-    check_unchanged(source)
-
-
-def _read_parts(parts: tuple[Part, ...], size: int) -> Iterator[Frames]:
-    if size < 1:
-        raise ValueError("a chunk holds at least one frame")
-    done = 0
-    for part in parts:
-        for frames in read_part(part, size):
-            yield replace(frames, start=done + frames.start)
-        done += part.n_frames
-
-
 def _time_step(source: Source, options: ReadOptions) -> tuple[TimeStep | None, tuple[str, ...]]:
     """Time step between frames of the file: --dt if given, else its stamps."""
     step, warned = judge(source)
@@ -162,11 +75,8 @@ def _time_step(source: Source, options: ReadOptions) -> tuple[TimeStep | None, t
         return step, warned
     asked = parse_dt(options.dt)
     if step is not None and not same(step, asked):
-        warned = (
-            *warned,
-            f"{source.path}: --dt {options.dt} overrides the {step.value:g} {step.unit} of its"
-            f" {source.stamps_origin}",
-        )
+        found = f"{step.value:g} {step.unit} of its {source.stamps_origin}"
+        warned = (*warned, f"{source.path}: --dt {options.dt} overrides the {found}")
     return asked, warned
 
 
@@ -197,7 +107,7 @@ def _trajectory(
         segments=segments,
         dt=dt,
         dtype="float64" if any(p.source.dtype == "float64" for p in parts) else first.dtype,
-        read=lambda size: _read_parts(parts, size),
+        read=lambda size: read_parts(parts, size),
         names=first.names,
         units=first.units,
         topology=first.topology,
@@ -240,7 +150,7 @@ def _joined(sources: Sequence[Source], options: ReadOptions) -> Trajectory:
     total = sum(p.n_frames for p in parts)
     inner = {-(-(int(edges[c]) - begin) // options.stride) for c in cuts}
     bounds = sorted({0, total} | {c for c in inner if 0 < c < total})
-    segments = np.array(list(zip(bounds[:-1], bounds[1:], strict=True)), np.int64)
+    segments = np.array(list(pairwise(bounds)), np.int64)
     texts = (
         *(w for s in sources for w in s.warnings),
         *(w for _, ws in steps for w in ws),

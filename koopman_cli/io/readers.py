@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from koopman_cli.errors import DataError, KoopmanError, did_you_mean
+from koopman_cli.errors import DataError, UsageError, did_you_mean
 from koopman_cli.io.source import Source, check_file
 from koopman_cli.io.topology import Request
 from koopman_cli.types import Kind
@@ -17,7 +17,8 @@ from koopman_cli.types import Kind
 class Reader:
     """One format: its suffixes, and the function that opens it, imported when needed.
 
-    kinds : what it can be read as; ``forced`` is used when the user asks for arrays
+    kinds : what it can be read as
+    opens : "module:function" in this package
     """
 
     form: str
@@ -27,8 +28,8 @@ class Reader:
 
 
 READERS: tuple[Reader, ...] = (
-    Reader("xtc", (".xtc",), ("md",), "xdr:open_xtc"),
-    Reader("trr", (".trr",), ("md",), "xdr:open_trr"),
+    Reader("xtc", (".xtc",), ("md",), "xtc:open_xtc"),
+    Reader("trr", (".trr",), ("md",), "trr:open_trr"),
     Reader("dcd", (".dcd",), ("md",), "dcd:open_dcd"),
     Reader(
         "netcdf", (".nc", ".ncdf", ".netcdf", ".nc4", ".cdf"), ("md", "array"), "netcdf:open_netcdf"
@@ -198,7 +199,8 @@ def _check_kind(path: str, reader: Reader, kind: Kind | None) -> None:
         return
     if kind == "field":
         raise DataError(
-            f"{path}: cannot be read as a field; read are MD trajectories and (frames, columns) arrays",
+            f"{path}: cannot be read as a field; what can be read are MD trajectories and"
+            " (frames, columns) arrays",
             "reshape each snapshot to a row, or leave --kind out",
         )
     raise DataError(
@@ -219,7 +221,8 @@ def open_source(path: str, request: Request) -> Source:
     """
     kind = request.options.kind
     if kind not in (None, "md", "array", "field"):
-        raise KoopmanError(f"--kind {kind}", did_you_mean(str(kind), ("md", "array", "field")))
+        hint = did_you_mean(str(kind), ("md", "array", "field"))
+        raise UsageError(f"--kind {kind}: no such kind of input", hint)
     stamp = check_file(path)
     reader = find_reader(path)
     _check_kind(path, reader, kind)

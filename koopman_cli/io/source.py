@@ -106,6 +106,16 @@ def truncated(path: str, said: str, complete: int, what: str = "frames") -> Data
     return DataError(f"{path}: {said}", hint)
 
 
+def damaged(path: str, frame: int, what: str) -> DataError:
+    """The error of a frame that does not parse."""
+    return DataError(
+        f"{path}: frame {frame} is damaged ({what})",
+        f"copy the file again, or use the frames before it with --end {frame}"
+        if frame
+        else "check that the file is what its suffix says",
+    )
+
+
 def block_size(size: int, frame_bytes: int) -> int:
     """Frames to read at a time: at most ``size``, and about :data:`BLOCK_BYTES`."""
     return max(1, min(size, BLOCK_BYTES // max(1, frame_bytes)))

@@ -143,12 +143,15 @@ def _lines(path: str, form: Dialect) -> Iterator[tuple[int, str]]:
                     skip -= 1
                 else:
                     yield number, line
-            elif form.colvar and line.startswith("#! FIELDS"):
-                if tuple(line.split()[2:]) != form.names:
-                    raise DataError(
-                        f"{path}: line {number} names other columns than its first line",
-                        "split the file where its columns change",
-                    )
+            elif form.colvar and _other_fields(line, form):
+                raise DataError(
+                    f"{path}: line {number} names other columns than its first line",
+                    "split the file where its columns change",
+                )
+
+
+def _other_fields(line: str, form: Dialect) -> bool:
+    return line.startswith("#! FIELDS") and tuple(line.split()[2:]) != form.names
 
 
 def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np.float64]:
@@ -236,10 +239,11 @@ def _looks_like_time(path: str, form: Dialect, n: int) -> tuple[str, ...]:
     steps = np.diff(_parse(path, sample, form)[:, 0])
     if steps[0] <= 0 or np.abs(steps - steps[0]).max() > 1e-3 * steps[0]:
         return ()
-    return (
+    text = (
         f"{path}: column {form.names[0]} rises by a constant {steps[0]:.6g}, as time does, but is"
-        " used as a feature; choose the others with --var, or name it 'time' in a header line",
     )
+    rest = "used as a feature; choose the others with --var, or name it 'time' in a header line"
+    return (f"{text} {rest}",)
 
 
 def open_table(path: str, request: Request) -> Source:

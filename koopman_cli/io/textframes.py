@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
-from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
+from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
 
 
@@ -50,16 +50,6 @@ class Index:
 
 #: Parses the bytes of a frame: (atoms, 3) coordinates in nm, (3, 3) box vectors or None.
 Parser = Callable[[bytes, int], tuple[NDArray[Any], NDArray[Any] | None]]
-
-
-def damaged(path: str, frame: int, what: str) -> DataError:
-    """The error of a frame that does not parse."""
-    return DataError(
-        f"{path}: frame {frame} is damaged ({what})",
-        f"copy the file again, or use the frames before it with --end {frame}"
-        if frame
-        else "check that the file is what its suffix says",
-    )
 
 
 def fixed_columns(lines: Sequence[bytes], start: int, width: int) -> NDArray[np.float64]:

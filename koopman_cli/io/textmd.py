@@ -9,8 +9,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.io.source import Source
-from koopman_cli.io.textframes import Index, damaged, fixed_columns, text_source
+from koopman_cli.io.source import Source, damaged
+from koopman_cli.io.textframes import Index, fixed_columns, text_source
 from koopman_cli.io.topology import Request, load_topology
 
 _TIME = re.compile(rb"\bt=\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)")

@@ -64,10 +64,8 @@ def judge(source: Source) -> tuple[TimeStep | None, tuple[str, ...]]:
         frame = int(np.flatnonzero(~np.isfinite(stamps))[0])
         return None, (f"{path}: the time stamp of frame {frame} is not finite",)
     if (stamps == stamps[0]).all():
-        return None, (
-            f"{path}: all {len(stamps)} time stamps are {stamps[0]:g}, which is no time step"
-            " (--dt sets one)",
-        )
+        text = f"{path}: all {len(stamps)} time stamps are {stamps[0]:g}, which is no time step"
+        return None, (f"{text} (--dt sets one)",)
     steps = np.diff(stamps)
     mean = float(stamps[-1] - stamps[0]) / len(steps)
     median = float(np.median(steps))
@@ -84,10 +82,8 @@ def judge(source: Source) -> tuple[TimeStep | None, tuple[str, ...]]:
     value = _tidy(mean, max(rounding / len(steps), 1e-9 * abs(mean)))
     step = TimeStep(value, unit, f"{source.stamps_origin} of {path}")
     if unit == "ps" and source.kind == "md" and value >= ABSURD_PS:
-        return step, (
-            f"{path}: a frame every {value:g} ps: the unit of its time stamps looks wrong"
-            " (--dt sets the time step)",
-        )
+        text = f"{path}: a frame every {value:g} ps: the unit of its time stamps looks wrong"
+        return step, (f"{text} (--dt sets the time step)",)
     return step, ()
 
 

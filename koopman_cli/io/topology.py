@@ -31,13 +31,13 @@ def _first_frame(path: str) -> list[str]:
             except ValueError:
                 raise ValueError("its second line is not a number of atoms") from None
             return lines + [handle.readline() for _ in range(atoms + 1)]
-        inside = True
+        inside, atoms = True, False
         for line in handle:
-            if line.startswith("CONECT") or (inside and not line.startswith("END")):
+            atoms = atoms or line.startswith(("ATOM", "HETATM"))
+            if line.startswith("END"):
+                inside = inside and not atoms
+            elif line.startswith("CONECT") or (inside and not line.startswith("MODEL")):
                 lines.append(line)
-            elif line.startswith("ENDMDL"):
-                lines.append(line)
-                inside = False
     return [*lines, "END\n"]
 
 
@@ -75,9 +75,9 @@ def load_topology(path: str) -> Any:
     except KoopmanError:
         raise
     except Exception as error:  # noqa: BLE001 - parsers of a dozen formats raise anything
-        text = str(error).strip().splitlines()
+        text = [*str(error).strip().splitlines(), type(error).__name__][0][:160]
         raise DataError(
-            f"{path}: no topology could be read ({text[0][:160] if text else type(error).__name__})",
+            f"{path}: no topology could be read ({text})",
             "topologies: pdb, gro, psf, prmtop, mol2, MDTraj h5; the suffix must tell the format",
         ) from None
     if topology is None or topology.n_atoms == 0:

@@ -1,4 +1,4 @@
-"""GROMACS xtc and trr: a walk over the frame headers, then decoding.
+"""GROMACS xtc: a walk over the frame headers, then decoding.
 
 The walk costs a hundred bytes per frame. It finds damage before a decoder written in C
 meets it, and gives the number of frames and their time stamps without decoding a coordinate.
@@ -11,13 +11,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.errors import DataError
-from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
+from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
 
 _XTC = struct.Struct(">iiif9fi")  # magic, atoms, step, time, box, atoms again
@@ -35,14 +34,13 @@ class Walk:
     stamps: NDArray[np.float64]
     n_atoms: int
     cut: str = ""
-    sizes: tuple[int, int, int] = (0, 0, 0)
 
 
-class _Window:
+class Window:
     """Bytes at an offset, read ahead so that a walk over small frames needs few reads."""
 
-    def __init__(self, handle: IO[bytes], size: int) -> None:
-        self.handle, self.size, self.at, self.data = handle, size, 0, b""
+    def __init__(self, handle: IO[bytes]) -> None:
+        self.handle, self.at, self.data = handle, 0, b""
 
     def get(self, offset: int, count: int) -> bytes:
         """Up to ``count`` bytes from ``offset`` on."""
@@ -50,15 +48,6 @@ class _Window:
             self.handle.seek(offset)
             self.at, self.data = offset, self.handle.read(max(count, min(_WINDOW, 64 * count)))
         return self.data[offset - self.at : offset - self.at + count]
-
-
-def _damaged(path: str, frame: int, what: str) -> DataError:
-    return DataError(
-        f"{path}: frame {frame} is damaged ({what})",
-        f"copy the file again, or use the frames before it with --end {frame}"
-        if frame
-        else "copy the file again",
-    )
 
 
 def _xtc_frame(head: bytes, first: tuple[int, int] | None) -> tuple[int, float, int]:
@@ -110,7 +99,7 @@ def walk_xtc(path: str) -> Walk:
     stamps: list[float] = []
     at, first, cut = 0, None, ""
     with Path(path).open("rb") as handle:
-        window = _Window(handle, size)
+        window = Window(handle)
         while at < size:
             head = window.get(at, 96)
             try:
@@ -119,7 +108,7 @@ def walk_xtc(path: str) -> Walk:
                 cut = f"{size - at} bytes of a frame header"
                 break
             except ValueError as error:
-                raise _damaged(path, len(offsets), str(error)) from None
+                raise damaged(path, len(offsets), str(error)) from None
             if at + length > size:
                 cut = f"{size - at} of {length} bytes"
                 break
@@ -167,9 +156,9 @@ def open_xtc(path: str, request: Request) -> Source:
                         count, stride=step if step > 1 else None, atom_indices=atoms
                     )
                 except (OSError, RuntimeError, ValueError) as error:
-                    raise _damaged(path, first, str(error)) from None
+                    raise damaged(path, first, str(error)) from None
                 if len(xyz) < count:
-                    raise _damaged(path, first + len(xyz) * step, "it does not unpack")
+                    raise damaged(path, first + len(xyz) * step, "it does not unpack")
                 yield Chunk(xyz, box)
 
     return Source(
@@ -181,126 +170,5 @@ def open_xtc(path: str, request: Request) -> Source:
         read,
         stamps=walk.stamps,
         unit="ps",
-        topology=topology,
-    )
-
-
-def _trr_frame(head: bytes) -> tuple[int, float, int, tuple[int, int, int]]:
-    """Length, time, atoms, and (header, x offset, real size) of a trr frame.
-
-    Raises
-    ------
-    ValueError
-        A field is impossible.
-    EOFError
-        The header is cut.
-    """
-    if len(head) < 84:
-        raise EOFError
-    magic, _, slen = struct.unpack_from(">iii", head)
-    if magic != 1993 or slen != 12:
-        raise ValueError(f"magic number {magic}")
-    sizes = struct.unpack_from(">13i", head, 24)
-    box, x, v, f, atoms = sizes[2], *sizes[7:10], sizes[10]
-    if atoms < 1 or any(s < 0 for s in sizes[:10]):
-        raise ValueError(f"{atoms} atoms in its header")
-    per_atom = next((s // (3 * atoms) for s in (x, v, f) if s), box // 9)
-    if per_atom not in (4, 8) or any(s not in (0, 3 * atoms * per_atom) for s in (x, v, f)):
-        raise ValueError("sizes that do not fit its atoms")
-    if box not in (0, 9 * per_atom):
-        raise ValueError(f"a box of {box} bytes")
-    header = 76 + 2 * per_atom
-    if len(head) < header:
-        raise EOFError
-    (time,) = struct.unpack_from(">d" if per_atom == 8 else ">f", head, 76)
-    at_x = header + sum(sizes[:7])
-    return at_x + x + v + f, time, atoms, (header if box else 0, at_x if x else 0, per_atom)
-
-
-def walk_trr(path: str) -> tuple[Walk, NDArray[np.int64]]:
-    """Check every frame header of a trr file; frames without positions are passed over.
-
-    Returns
-    -------
-    walk : Walk
-    places : (n, 3) int array
-        Offset of the box (0: none) and of the positions inside each frame, bytes per number.
-    """
-    size = Path(path).stat().st_size
-    found: list[tuple[int, float, tuple[int, int, int]]] = []
-    at, n_atoms, frame, cut = 0, 0, 0, ""
-    with Path(path).open("rb") as handle:
-        window = _Window(handle, size)
-        while at < size:
-            try:
-                length, time, atoms, places = _trr_frame(window.get(at, 96))
-            except EOFError:
-                cut = f"{size - at} bytes of a frame header"
-                break
-            except ValueError as error:
-                raise _damaged(path, frame, str(error)) from None
-            if n_atoms and atoms != n_atoms:
-                raise _damaged(path, frame, f"{atoms} atoms, the frames before have {n_atoms}")
-            n_atoms = atoms
-            if at + length > size:
-                cut = f"{size - at} of {length} bytes"
-                break
-            if places[1]:
-                found.append((at, time, places))
-            at += length
-            frame += 1
-    walk = Walk(
-        np.array([f[0] for f in found], np.int64), np.array([f[1] for f in found]), n_atoms, cut
-    )
-    return walk, np.array([f[2] for f in found], np.int64).reshape(-1, 3)
-
-
-def _trr_numbers(handle: IO[bytes], offset: int, kind: str, shape: tuple[int, int]) -> Any:
-    handle.seek(offset)
-    return np.fromfile(handle, kind, shape[0] * shape[1]).reshape(shape)
-
-
-def open_trr(path: str, request: Request) -> Source:
-    """Open a trr file (positions and box; velocities and forces are skipped).
-
-    Raises
-    ------
-    UsageError
-        No topology given, or a bad selection.
-    DataError
-        Damaged, truncated, without positions, or of another number of atoms.
-    """
-    walk, places = walk_trr(path)
-    if not len(places) and not walk.cut:
-        raise DataError(f"{path}: no frame holds positions", "write positions (nstxout) too")
-    complete(path, walk, request)
-    topology, atoms = request.atoms(path, walk.n_atoms)
-    n_atoms = walk.n_atoms
-
-    def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:
-        with Path(path).open("rb") as handle:
-            for first, count in spans(start, stop, step, block_size(size, 12 * n_atoms)):
-                xyz = np.empty((count, n_atoms if atoms is None else len(atoms), 3), np.float32)
-                cell = np.zeros((count, 3, 3), np.float32)
-                for i in range(count):
-                    at = walk.offsets[first + i * step]
-                    box, x, real = places[first + i * step]
-                    kind = f">f{real}"
-                    if box:
-                        cell[i] = _trr_numbers(handle, at + box, kind, (3, 3))
-                    frame = _trr_numbers(handle, at + x, kind, (n_atoms, 3))
-                    xyz[i] = frame if atoms is None else frame[atoms]
-                yield Chunk(xyz, cell)
-
-    return Source(
-        path,
-        "md",
-        "trr",
-        len(walk.offsets),
-        "float32",
-        read,
-        stamps=walk.stamps,
-        unit="ps",
-        stamps_single=bool((places[:, 2] == 4).any()),
         topology=topology,
     )
