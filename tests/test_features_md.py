@@ -129,7 +129,7 @@ def test_rigid_motion_of_each_frame_leaves_features_unchanged(seed):
     topology = peptide_topology(5)
     before = rows(build_features([md_trajectory(xyz, topology)], spec))
     after = rows(build_features([md_trajectory(moved, topology)], spec))
-    np.testing.assert_allclose(after, before, atol=2e-4)
+    np.testing.assert_allclose(after, before, atol=1e-4)
 
 
 def test_distances_and_contacts_equal_mdtraj():
@@ -280,6 +280,27 @@ def test_rmsd_is_zero_at_its_frame_and_right_elsewhere():
     assert values[3] < 1e-5
     radius = np.sqrt((centred**2).sum(axis=1).mean())
     assert values[1] == pytest.approx(0.1 * radius, rel=1e-4)
+
+
+def test_superposition_of_a_nearly_linear_molecule():
+    """The rotation stays right to single precision where two singular values are close."""
+    xyz, _, _ = random_peptide(6, 5, 229)
+    rotation, shift = rigid_motions(6, 229)
+    rotation[0], shift[0] = np.eye(3), 0
+    moved = np.einsum("nij,naj->nai", rotation, xyz) + shift
+    topology = peptide_topology(5)
+    before, after = (
+        rows(build_features([md_trajectory(x, topology)], "positions")) for x in (xyz, moved)
+    )
+    np.testing.assert_allclose(after, before, atol=2e-6)
+
+
+def test_mirror_images_are_not_superposed():
+    """A superposition is a rotation: the mirror image of a chain keeps a distance."""
+    xyz, _, _ = random_peptide(1, 5)
+    both = np.concatenate([xyz, xyz * [1, 1, -1]])
+    stream = build_features([md_trajectory(both, peptide_topology(5))], "rmsd:0")
+    assert rows(stream)[1, 0] > 0.01
 
 
 def test_rmsd_to_a_frame_that_is_not_there():
