@@ -1,0 +1,204 @@
+"""``koopman fit``: the whole analysis, into a RUN directory."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from koopman_cli.cli.options import (
+    common_options,
+    force_option,
+    need_paths,
+    out_option,
+    paths_argument,
+    read_options,
+    reading_options,
+)
+from koopman_cli.errors import DataError, KoopmanError, SupportError, UsageError
+
+if TYPE_CHECKING:
+    from koopman_cli.types import FitResult
+
+
+@click.command(short_help="the whole analysis of trajectories, into a RUN directory")
+@paths_argument
+@click.option("--features", metavar="SPEC", help="Features, joined by +; see `koopman features`.")
+@click.option("--model", metavar="NAME", help="Model family; see `koopman models`.")
+@click.option("--lag", default="auto", show_default=True, help="Lag: 50 (frames), 5ns, or auto.")
+@click.option("--dim", default="auto", show_default=True, help="Number of slow functions, or auto.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
+)
+@click.option("--folds", default=5, show_default=True, help="Folds of the held-out score.")
+@click.option("--test", multiple=True, metavar="PATH", help="A separate test set, not folds.")
+@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float64", "float32"]),
+    default="auto",
+    show_default=True,
+    help="Of the products; auto takes float32 for float32 data that are well conditioned.",
+)
+@reading_options
+@out_option("RUN directory.  [default: <stem of the first PATH>.koopman]")
+@force_option
+@click.option("--config", metavar="FILE", type=click.Path(), help="config.toml of an earlier RUN.")
+@click.option("--allow-empty", is_flag=True, help="Exit 0 even if no mode is slow.")
+@click.option("--strict", is_flag=True, help="Warnings end with 3 (input) or 4 (model).")
+@common_options
+@click.pass_context
+def command(ctx: click.Context, /, **values: Any) -> None:
+    r"""Fit a model to trajectories and report its slow modes.
+
+    Several PATHs are several trajectories (with --join, parts of one). A bare lag counts
+    frames as read; a lag with a unit must be a multiple of the time step. What is not given
+    is chosen for what is found, and the output says what and why.
+
+    \b
+    koopman fit traj.h5
+    koopman fit run*.xtc --top top.pdb --features torsions --lag 5ns --dim 3
+    koopman fit x.npy --model edmd --set basis=gaussians --set centers=30
+    """
+    values = _with_config(ctx, values)
+    flags = {name: values.pop(name) for name in ("force", "allow_empty", "strict")}
+    need_paths(values["paths"])
+    out = Path(values["out"] or Path(values["paths"][0]).stem + ".koopman")
+    _check_out(out, values["paths"], force=flags["force"])
+    result = _fit(values)
+    from koopman_cli.report.run import write_run
+
+    path = write_run(result, out, force=flags["force"])
+    _print(result, path, as_json=values["as_json"])
+    _finish(result, **{name: flags[name] for name in ("allow_empty", "strict")})
+
+
+def _check_out(out: Path, paths: tuple[str, ...], *, force: bool) -> None:
+    from koopman_cli.report.run import check_out
+
+    if any(Path(path).resolve() == out.resolve() for path in paths):
+        raise UsageError(f"{out} is an input", "choose another --out")
+    check_out(out, force=force)
+
+
+def _fit(values: dict[str, Any]) -> FitResult:
+    from koopman_cli.cli.output import make_progress
+
+    read = read_options(values)
+    options = _options(values)
+    from koopman_cli.api import fit
+
+    progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
+    return fit(
+        list(values["paths"]),
+        options,
+        read=read,
+        progress=progress,
+        command=shlex.join(["koopman", *sys.argv[1:]]),
+    )
+
+
+def _options(values: dict[str, Any]) -> Any:
+    from koopman_cli.api import FitOptions
+    from koopman_cli.models import family
+
+    if values["folds"] < 0 or values["folds"] == 1:
+        raise UsageError(
+            f"--folds {values['folds']}: not possible", "give 2 or more, or 0 for none"
+        )
+    if values["model"] is not None:
+        family(values["model"])
+    return FitOptions(
+        features=values["features"],
+        model=values["model"],
+        lag=values["lag"],
+        dim=values["dim"],
+        settings=_settings(values["settings"], values["model"]),
+        folds=values["folds"],
+        test=list(values["test"]) or None,
+        seed=values["seed"],
+        precision=values["precision"],
+    )
+
+
+def _settings(items: tuple[str, ...], model: str | None) -> dict[str, str]:
+    """``NAME=VALUE`` or ``family.NAME=VALUE`` to a mapping for the family of the fit."""
+    found = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UsageError(f"--set {item}: no NAME=VALUE", "for example --set degree=3")
+        owner, dot, own = name.rpartition(".")
+        if dot and owner != model:
+            raise UsageError(
+                f"--set {item} is for {owner}, but the model is {model or 'not given'}",
+                f"add --model {owner}",
+            )
+        found[own] = value
+    return found
+
+
+def _with_config(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
+    """Options of --config where the command line does not give them itself."""
+    if values["config"] is None:
+        return values
+    from koopman_cli.report.config import read_config
+
+    config = read_config(Path(values["config"]))
+    known = {"paths", "read", "fit", "settings"}
+    unknown = set(config) - known
+    if unknown:
+        raise UsageError(
+            f"{values['config']}: unknown section {min(unknown)!r}",
+            f"sections: {', '.join(sorted(known))}",
+        )
+    stored = {"paths": tuple(config.get("paths", ())), **config.get("read", {})}
+    stored |= config.get("fit", {})
+    stored["settings"] = tuple(f"{k}={_text(v)}" for k, v in config.get("settings", {}).items())
+    stored["var"] = ",".join(stored.get("var") or ()) or None
+    stored["test"] = tuple(stored.get("test") or ())
+    for name, value in stored.items():
+        if name not in values:
+            raise UsageError(
+                f"{values['config']}: unknown option {name!r}", "see koopman fit --help"
+            )
+        given = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
+        if not (values[name] if name == "paths" else given):
+            values[name] = value
+    return values
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _print(result: FitResult, path: Path, *, as_json: bool) -> None:
+    if as_json:
+        from koopman_cli.cli.output import print_json
+        from koopman_cli.report.json import summary
+
+        print_json(summary(result))
+    else:
+        from koopman_cli.report.text import print_fit
+
+        print_fit(result, run=path)
+
+
+def _finish(result: FitResult, *, allow_empty: bool, strict: bool) -> None:
+    """Results are written; the exit code still tells what they are worth."""
+    if not result.slow and not allow_empty:
+        raise SupportError(
+            "no slow mode in these features (the results are written)",
+            "try other features or a shorter lag; --allow-empty makes this exit 0",
+        )
+    if strict and result.warnings:
+        of_model = [w for w in result.warnings if w in result.model.warnings]
+        kind: type[KoopmanError] = SupportError if of_model else DataError
+        raise kind(
+            f"--strict: {(of_model or list(result.warnings))[0]} (the results are written)",
+            "mend the cause, or leave out --strict",
+        )

@@ -1,0 +1,101 @@
+"""Options that several verbs share.
+
+| stack           | options                                     | verbs              |
+|-----------------|---------------------------------------------|--------------------|
+| reading_options | --top --select --kind --var --begin ...     | info fit transform |
+| common_options  | --json -q -v --debug                        | all                |
+| out_option      | --out                                       | fit transform plot |
+| force_option    | --force                                     | fit transform      |
+
+``--debug`` is read by the guard around the whole command line; it stands here to be known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koopman_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from koopman_cli.types import ReadOptions
+
+Command = Callable[..., Any]
+
+paths_argument = click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path())
+
+
+def _stack(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def apply(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+reading_options = _stack(
+    click.option("-s", "--top", metavar="FILE", help="Topology: pdb, gro, psf, prmtop, mol2, h5."),
+    click.option("--select", metavar="TEXT", help="Atoms to read, in mdtraj's selection language."),
+    click.option(
+        "--kind", type=click.Choice(["md", "array"]), help="What the input is, if not as it looks."
+    ),
+    click.option("--var", metavar="NAME[,NAME]", help="Variable or dataset inside the file."),
+    click.option("--time-axis", type=int, help="Axis of an array that is time.  [default: 0]"),
+    click.option("-b", "--begin", metavar="TIME", help="First frame: 100, or 5ns."),
+    click.option("-e", "--end", metavar="TIME", help="End, exclusive: 5000, or 100ns."),
+    click.option("--stride", type=int, default=1, show_default=True, help="Read every Nth frame."),
+    click.option("--dt", metavar="TIME", help="Time between frames in the file: 10ps."),
+    click.option("--join", is_flag=True, help="The PATHs are parts of one run, in natural order."),
+    click.option(
+        "--ensemble", is_flag=True, help="Array (particles, time, dim): a short run per particle."
+    ),
+    click.option(
+        "--drop-nonfinite", is_flag=True, help="Leave out frames that are not finite; split there."
+    ),
+    click.option("--allow-truncated", is_flag=True, help="Use the complete frames of a cut file."),
+)
+
+common_options = _stack(
+    click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress bar."),
+    click.option("-v", "--verbose", is_flag=True, help="Log every pass over the data."),
+    click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+)
+
+
+def out_option(what: str) -> Callable[[Command], Command]:
+    """``-o/--out`` with its meaning for a verb."""
+    return click.option("-o", "--out", metavar="PATH", type=click.Path(), help=what)
+
+
+force_option = click.option("--force", is_flag=True, help="Replace what is already there.")
+
+
+def read_options(values: dict[str, Any]) -> ReadOptions:
+    """Take the reading options out of a verb's parameters.
+
+    Raises
+    ------
+    UsageError
+        A stride below 1.
+    """
+    from dataclasses import fields
+
+    from koopman_cli.types import ReadOptions
+
+    taken = {f.name: values.pop(f.name) for f in fields(ReadOptions) if f.name in values}
+    if taken["stride"] < 1:
+        raise UsageError(
+            f"--stride {taken['stride']}: must be at least 1", "for example --stride 2"
+        )
+    taken["var"] = tuple(v for v in (taken.get("var") or "").split(",") if v)
+    return ReadOptions(**taken)
+
+
+def need_paths(paths: tuple[str, ...]) -> None:
+    """Raise where no PATH was given."""
+    if not paths:
+        raise UsageError("no input files", "name at least one trajectory or array file")

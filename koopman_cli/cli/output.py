@@ -1,0 +1,68 @@
+"""What verbs print: JSON, plain lines, and a progress bar on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from koopman_cli.types import Progress
+
+
+def say(line: str = "") -> None:
+    """Print a line to stdout in characters that it can show."""
+    from koopman_cli.report.text import printable
+
+    click.echo(printable(line, getattr(sys.stdout, "encoding", None)))
+
+
+def note(line: str) -> None:
+    """Print a line to stderr."""
+    from koopman_cli.report.text import printable
+
+    click.echo(printable(line, getattr(sys.stderr, "encoding", None)), err=True)
+
+
+def print_json(document: Any) -> None:
+    """Print a document as JSON to stdout."""
+    from koopman_cli.report.json import dumps
+
+    sys.stdout.write(dumps(document))
+
+
+def make_progress(*, quiet: bool, verbose: bool) -> Progress:
+    """A bar on stderr where that is a terminal; a line per pass with --verbose; else silence."""
+    from koopman_cli.types import no_progress
+
+    if verbose:
+        return _logged
+    if quiet or not sys.stderr.isatty():
+        return no_progress
+    return _bar
+
+
+@contextmanager
+def _logged(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    begun, done = time.perf_counter(), [0]
+
+    def advance(n: int) -> None:
+        done[0] += n
+
+    yield advance
+    note(f"{label}: {done[0]} of {total} in {time.perf_counter() - begun:.2f} s")
+
+
+@contextmanager
+def _bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda n: bar.advance(task, n)
