@@ -153,9 +153,9 @@ def result(**changes) -> FitResult:
 
 def complex_result() -> FitResult:
     """A flow: an oscillating pair, a decaying mode, no torsions, no time step."""
-    pair = 0.95 * np.exp(0.3j)
-    period = Quantity(2 * np.pi / 0.3, unit="frames")
-    decay = Quantity(-1 / np.log(0.95), unit="frames")
+    pair = complex(0.95 * np.exp(0.3j))
+    period = Quantity(float(2 * np.pi / 0.3), unit="frames")
+    decay = Quantity(float(-1 / np.log(0.95)), unit="frames")
     values = (pair, pair.conjugate(), 0.5 + 0j)
     modes = (
         Mode(1, values[0], timescale=decay, period=period, verdict="resolved"),

@@ -35,9 +35,14 @@ def dumps(config: Mapping[str, Any]) -> str:
     return tomli_w.dumps(_without_none(to_plain(config)))
 
 
+def encode(config: Mapping[str, Any]) -> bytes:
+    """The bytes of a config file; file names that are no text keep their bytes."""
+    return dumps(config).encode("utf-8", "surrogateescape")
+
+
 def write_config(config: Mapping[str, Any], path: Path) -> None:
     """Write the settings to ``path`` in one step; FileError if the file system refuses."""
-    write_atomic(path, dumps(config).encode("utf-8", "surrogateescape"))
+    write_atomic(path, encode(config))
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -53,8 +58,8 @@ def read_config(path: Path) -> dict[str, Any]:
     with refusals(path, "read"):
         content = path.read_bytes()
     try:
-        return tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(content.decode("utf-8", "surrogateescape"))
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(
             f"{str(path)!r} is not a TOML file: {error}",
             "compare with the config.toml of any RUN",

@@ -170,6 +170,15 @@ def dumps(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def encode(document: Any) -> bytes:
+    r"""The bytes of a JSON file: UTF-8; file names that are no text keep their bytes escaped.
+
+    >>> encode({"path": "a\udcff.xtc"}).splitlines()[1]
+    b'  "path": "a\\udcff.xtc"'
+    """
+    return dumps(document).encode("utf-8", "backslashreplace")
+
+
 def write_json(document: Any, path: Path) -> None:
     """Write ``document`` to ``path`` in one step.
 
@@ -180,4 +189,4 @@ def write_json(document: Any, path: Path) -> None:
     FileError
         If the file system refuses.
     """
-    write_atomic(path, dumps(document).encode("utf-8", "surrogateescape"))
+    write_atomic(path, encode(document))

@@ -196,7 +196,7 @@ def coordinates(result: FitResult, width_mm: float = 85) -> Figure | None:
     figure.align_ylabels(panels)
     along = ", trajectories in turn" if len(borders) else ""
     panels[-1].set_xlabel(f"time ({unit}{along})")
-    panels[-1].set_xlim(0.0, float(time.max()) * step * factor)
+    panels[-1].set_xlim(0.0, max(float(time.max()), 1.0) * step * factor)
     return figure
 
 

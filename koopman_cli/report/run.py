@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from koopman_cli.errors import FileError, ModelFileError, UsageError
-from koopman_cli.report.config import dumps as config_toml
+from koopman_cli.report.config import encode as config_bytes
 from koopman_cli.report.config import read_config
-from koopman_cli.report.json import dumps as json_text
+from koopman_cli.report.json import encode as json_bytes
 from koopman_cli.report.json import summary
 from koopman_cli.store import load_result, save_result
 from koopman_cli.store.atomic import refusals, sibling, sync_directory, write_durable
@@ -107,8 +107,8 @@ def check_out(out: str | os.PathLike[str], *, force: bool = False) -> Path:
 def _fill(result: FitResult, folder: Path, figures: bool) -> None:
     folder.mkdir()
     save_result(result, folder / MODEL)
-    write_durable(folder / SUMMARY, json_text(summary(result)).encode("utf-8", "surrogateescape"))
-    write_durable(folder / CONFIG, config_toml(result.config).encode("utf-8", "surrogateescape"))
+    write_durable(folder / SUMMARY, json_bytes(summary(result)))
+    write_durable(folder / CONFIG, config_bytes(result.config))
     if figures:
         from koopman_cli.report.figures import save_figures
 
@@ -128,8 +128,10 @@ def _put_in_place(new: Path, out: Path) -> None:
         if moved:
             old.rename(out)
         raise
-    sync_directory(out.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        sync_directory(out.parent)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_run(
@@ -204,6 +206,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
             missing = f"{MODEL!r} in it" if folder.is_dir() else "such directory"
             raise FileError(f"{str(path)!r}: no {missing}", "give the RUN that koopman fit wrote")
         result = replace(load_result(folder / MODEL), config=read_config(folder / CONFIG))
+    with refusals(folder / SUMMARY, "read"):
         text = (folder / SUMMARY).read_bytes()
     try:
         told = json.loads(text)

@@ -76,15 +76,11 @@ def printable(text: str, encoding: str | None) -> str:
     >>> printable("2 ± 1 µs, é", "ascii")
     '2 +- 1 us, \\xe9'
     """
-    encoding = encoding or "ascii"
-    try:
-        text.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        for symbol, plain in _PLAIN.items():
+    encoding = encoding or "utf-8"
+    for symbol, plain in _PLAIN.items():
+        if symbol in text and symbol.encode(encoding, "replace") == b"?":
             text = text.replace(symbol, plain)
-        encoding = "ascii" if encoding.lower().startswith("utf") else encoding
-        text = text.encode(encoding, "backslashreplace").decode(encoding)
-    return text
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 # ------------------------------------------------------------------ tables
@@ -97,8 +93,14 @@ def _table(columns: Sequence[str]) -> Table:
     rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
     table = Table(box=rule, pad_edge=False, show_edge=False)
     for name in columns:
-        table.add_column(name, overflow="fold", header_style="")
+        table.add_column(name, overflow="fold", header_style="", no_wrap=name != "reason")
     return table
+
+
+def _add(table: Table, cells: Sequence[str]) -> None:
+    from rich.text import Text
+
+    table.add_row(*(Text(cell) for cell in cells))  # a plain string would be read as markup
 
 
 def _read_lines(result: FitResult) -> list[str]:
@@ -133,7 +135,7 @@ def _score_table(score: Score) -> Table:
     held_out = f"held out ({score.folds} folds)" if score.folds else "held out"
     table = _table(["score", "train", held_out])
     for name, entry in (("VAMP-E", score.vampe), ("VAMP-2", score.vamp2)):
-        table.add_row(*_score_row(name, entry))
+        _add(table, _score_row(name, entry))
     return table
 
 
@@ -150,7 +152,7 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
     table = _table(head)
     for i, mode in enumerate(modes):
         cells = [column[i] for column in shown.values()]
-        table.add_row(str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason)
+        _add(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
     return table
 
 

@@ -86,5 +86,5 @@ def from_plain(hint: Any, value: Any) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """JSON of :func:`to_plain`; floats keep every bit."""
-    return json.dumps(to_plain(value), ensure_ascii=False, sort_keys=True)
+    """JSON of :func:`to_plain` in ASCII; floats keep every bit, file names every byte."""
+    return json.dumps(to_plain(value), sort_keys=True)

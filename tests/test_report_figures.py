@@ -1,0 +1,278 @@
+"""Figures: drawn from what there is, readable in a column, the same bytes every time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import report_fixtures as made
+from matplotlib.colors import TwoSlopeNorm
+
+from koopman_cli.errors import FileError, UsageError
+from koopman_cli.report.figures import KINDS, draw, save_figures
+from koopman_cli.report.maps import torsion_pair
+from koopman_cli.report.run import open_run, write_run
+from koopman_cli.types import LagScan, Mode, Projection, TimeStep
+
+MM = 1 / 25.4
+
+
+def text_of(figure):
+    """Every visible text in a figure."""
+    from matplotlib.text import Text
+
+    return {t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text()}
+
+
+def maps_of(figure):
+    """The colour meshes of a figure in the order they were drawn, colour bars left out."""
+    panels = [axes for axes in figure.axes if not hasattr(axes, "_colorbar")]
+    return [axes.collections[0] for axes in panels]
+
+
+# ------------------------------------------------------------------ what is drawn
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_fits_a_column(kind):
+    """All six kinds: 85 mm wide, type of 6 to 8 points, axes labelled, nothing outside."""
+    figure = draw(made.result(), kind)
+    assert figure.get_size_inches()[0] == pytest.approx(85 * MM)
+    assert figure.get_size_inches()[1] < 240 * MM
+    figure.draw_without_rendering()
+    frame = figure.bbox
+    for text in [a.xaxis.label for a in figure.axes] + [a.yaxis.label for a in figure.axes]:
+        if not text.get_text():
+            continue
+        assert 6 <= text.get_fontsize() <= 8
+        box = text.get_window_extent()
+        assert box.x0 >= frame.x0 - 1, text
+        assert box.y0 >= frame.y0 - 1, text
+        assert box.x1 <= frame.x1 + 1, text
+        assert box.y1 <= frame.y1 + 1, text
+    assert any(a.get_xlabel() for a in figure.axes)
+    assert any(a.get_ylabel() for a in figure.axes)
+
+
+def test_axes_name_their_units():
+    """Times carry the unit of the data, energies kT, torsions degrees and residue."""
+    result = made.result()
+    assert {"lag τ (ps)", "implied timescale (ps)"} <= text_of(draw(result, "timescales"))
+    assert "time (ps, trajectories in turn)" in text_of(draw(result, "coordinates"))
+    maps = text_of(draw(result, "eigenfunctions"))
+    assert {"φ ALA2 (deg)", "ψ ALA2 (deg)", "free energy (kT)", "mode 1", "mode 2"} <= maps
+
+
+def test_long_times_get_a_readable_unit():
+    """1.98 us in ps is shown in another unit; without a time step times are in frames."""
+    slow = replace(made.model(), dt=TimeStep(1000.0, "ps"))
+    assert "time (µs, trajectories in turn)" in text_of(
+        draw(replace(made.result(), model=slow), "coordinates")
+    )
+    assert "time (frames, trajectories in turn)" in text_of(
+        draw(made.complex_result(), "coordinates")
+    )
+
+
+def test_no_data_no_figure(tmp_path):
+    """A figure without data is absent: None, and no file."""
+    bare = made.result(lag_scan=None, dim_choice=None, projection=None, modes=())
+    assert all(draw(bare, kind) is None for kind in KINDS)
+    assert save_figures(bare, None, tmp_path) == ()
+    assert not list(tmp_path.iterdir())
+    empty = LagScan((1, 2), np.full((2, 3), np.nan), 1, False, "")
+    assert draw(made.result(lag_scan=empty), "timescales") is None
+
+
+def test_spectrum_real_or_complex():
+    """Real eigenvalues are stems; one complex pair brings the complex plane with its circle."""
+    real = draw(made.result(), "spectrum").axes[0]
+    assert (real.get_xlabel(), real.get_ylabel()) == ("mode", "eigenvalue λ")
+    plane = draw(made.complex_result(), "spectrum").axes[0]
+    assert (plane.get_xlabel(), plane.get_ylabel()) == ("Re λ", "Im λ")
+    circle = plane.lines[0].get_xydata()
+    np.testing.assert_allclose(np.hypot(*circle.T), 1.0)
+    svd = made.result(modes=(Mode(1, None, singular_value=0.75),))
+    assert draw(svd, "spectrum").axes[0].get_ylabel() == "coherence σ"
+
+
+def test_timescales_are_those_of_the_scan():
+    """Plotted points are the scan's, in time; undefined ones are gaps; the lag is marked."""
+    axes = draw(made.result(), "timescales").axes[0]
+    scan = made.lag_scan()
+    for i in range(3):
+        np.testing.assert_array_equal(axes.lines[i].get_xdata(), scan.lags)
+        np.testing.assert_array_equal(axes.lines[i].get_ydata(), scan.timescales[:, i])
+    assert "τ = 5 ps, not converged" in [line.get_label() for line in axes.lines]
+
+
+def test_maps_show_means_and_free_energy():
+    """Each bin is the mean of the slow function there; the energy is -ln p from its minimum."""
+    result = made.result()
+    figure = draw(result, "eigenfunctions")
+    energy, _, mode, *_ = maps_of(figure)
+    projection = result.projection
+    phi, psi = np.rad2deg(projection.torsions).T
+    n = energy.get_array().shape[0]
+    edges = np.linspace(-180, 180, n + 1)
+    counts, _, _ = np.histogram2d(phi, psi, bins=(edges, edges))
+    sums, _, _ = np.histogram2d(phi, psi, bins=(edges, edges), weights=projection.values[:, 0])
+    seen = counts.T > 0
+    np.testing.assert_array_equal(~np.ma.getmaskarray(energy.get_array()), seen)
+    expected = -np.log(counts.T[seen] / counts.max())
+    np.testing.assert_allclose(energy.get_array()[seen], expected)
+    np.testing.assert_allclose(mode.get_array()[seen], sums.T[seen] / counts.T[seen])
+
+
+def test_the_sign_of_a_rare_state_shows():
+    """White is exactly zero and both signs reach full colour, even for -4 against +0.3."""
+    figure = draw(made.result(), "eigenfunctions")
+    norm = maps_of(figure)[2].norm
+    assert isinstance(norm, TwoSlopeNorm)
+    assert norm(0.0) == 0.5
+    assert norm.vmin < 0 < norm.vmax
+
+
+def test_without_torsions_maps_are_over_modes():
+    """Arrays: the planes are the first two slow coordinates; a single one gives a profile."""
+    result = made.complex_result()
+    assert {"Re mode 1", "Im mode 1"} <= text_of(draw(result, "eigenfunctions"))
+    one = replace(result, projection=replace(made.projection(k=1), torsions=None))
+    assert draw(one, "eigenfunctions") is None
+    profile = draw(one, "free-energy").axes[0]
+    assert (profile.get_xlabel(), profile.get_ylabel()) == ("mode 1", "−ln p")
+    assert np.nanmin(profile.lines[0].get_ydata()) == 0.0
+
+
+def test_first_complete_pair_of_torsions():
+    """The first phi with a psi of its own residue is shown, wherever they stand."""
+    empty = np.zeros(0, int)
+    names = ("phi GLY1", "psi ALA2", "phi ALA2", "psi GLY3")
+    projection = Projection(empty, empty, np.zeros((0, 1)), np.zeros((0, 4)), names)
+    assert torsion_pair(projection) == (2, 1)
+    assert torsion_pair(replace(projection, torsion_names=("chi1 A", "x", "y", "z"))) is None
+
+
+def test_trajectories_stand_one_after_another():
+    """Time runs on from trajectory to trajectory, with a line at each border."""
+    axes = draw(made.result(), "coordinates").axes[0]
+    at = axes.lines[0].get_xdata()
+    assert (np.diff(at) > 0).all()
+    assert at[-1] == 199 * 10 + 199 * 10 + 1
+    assert [line.get_xdata()[0] for line in axes.lines[1:]] == [1991.0]
+
+
+def test_scores_are_those_of_the_choice():
+    """Held-out means and errors as stored, training beside them, the chosen dim marked."""
+    axes = draw(made.result(), "scores").axes[0]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [1.0, 1.74, 1.9, 1.91])
+    np.testing.assert_allclose(axes.containers[0].lines[0].get_ydata(), [1.0, 1.7, 1.84, 1.83])
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_label() == "chosen"] == [2]
+
+
+def _only(frames):
+    """The first few frames of the fixtures' projection."""
+    p = made.projection()
+    parts = (p.trajectory, p.frame, p.values, p.torsions)
+    return Projection(*(part[:frames] for part in parts), p.torsion_names)
+
+
+@pytest.mark.parametrize(
+    "projection",
+    [
+        _only(1),
+        _only(2),
+        replace(made.projection(50), values=np.zeros((50, 3))),
+        replace(made.projection(50), torsions=np.zeros((50, 2))),
+    ],
+    ids=["one frame", "two frames", "constant", "frozen torsions"],
+)
+@pytest.mark.filterwarnings("error")
+def test_poor_projections(projection, tmp_path):
+    """One frame, constants, frozen torsions: figures or none, but no warning and no crash."""
+    result = made.result(projection=projection)
+    save_figures(result, ["eigenfunctions", "free-energy", "coordinates"], tmp_path)
+
+
+# ------------------------------------------------------------------ files
+
+
+def test_same_bytes_every_time(tmp_path):
+    """png, pdf and svg carry no date, no version and no random name."""
+    for name in ("a", "b"):
+        save_figures(made.result(), None, tmp_path / name, formats=("png", "pdf", "svg"))
+    files = sorted(p.name for p in (tmp_path / "a").iterdir())
+    assert len(files) == 18
+    for name in files:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_text_stays_text(tmp_path):
+    """Labels can be searched and edited: <text> in svg, TrueType in pdf."""
+    kinds = ["timescales", "eigenfunctions"]
+    save_figures(made.result(), kinds, tmp_path, formats=("svg", "pdf"))
+    svg = (tmp_path / "timescales.svg").read_text()
+    assert "implied timescale (ps)" in svg
+    assert "mode 1" in (tmp_path / "eigenfunctions.svg").read_text()
+    assert b"/FontFile2" in (tmp_path / "timescales.pdf").read_bytes()
+    assert b"/Type3" not in (tmp_path / "timescales.pdf").read_bytes()
+
+
+def test_from_a_run(tmp_path):
+    """Figures of a RUN read back are those of the fresh result, byte for byte."""
+    run = open_run(write_run(made.result(), tmp_path / "a"))
+    written = save_figures(run, None, tmp_path / "again")
+    assert [p.stem for p in written] == list(KINDS)
+    for path in written:
+        assert path.read_bytes() == (run.path / "figures" / path.name).read_bytes()
+
+
+def test_width(tmp_path):
+    """Figures can be made for two columns; a stamp is refused."""
+    for kind in KINDS:
+        assert draw(made.result(), kind, width_mm=170).get_size_inches()[0] == pytest.approx(
+            170 * MM
+        )
+    with pytest.raises(UsageError, match="10 mm"):
+        save_figures(made.result(), None, tmp_path, width_mm=10)
+
+
+def test_unknown_names(tmp_path):
+    """A misspelt kind or format is a usage error with the nearest name; nothing is written."""
+    with pytest.raises(UsageError, match="'spectrm'") as caught:
+        save_figures(made.result(), ["spectrm"], tmp_path / "a")
+    assert "spectrum" in caught.value.hint
+    with pytest.raises(UsageError, match="'gif'"):
+        save_figures(made.result(), None, tmp_path / "a", formats=("gif",))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_file_in_the_way(tmp_path):
+    """An output directory that is a file is a file error."""
+    (tmp_path / "f").write_text("")
+    with pytest.raises(FileError):
+        save_figures(made.result(), ["spectrum"], tmp_path / "f")
+
+
+def test_a_users_style_does_not_leak():
+    """Settings of the caller's matplotlib neither change figures nor are changed by them."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"font.size": 20, "axes.grid": True}):
+        figure = draw(made.result(), "scores")
+        assert mpl.rcParams["font.size"] == 20
+        assert figure.axes[0].xaxis.label.get_fontsize() == 7.5
+
+
+def test_imports_are_late():
+    """Text, JSON and RUN handling do not import matplotlib; figures never import pyplot."""
+    script = (
+        "import sys, koopman_cli.report.run, koopman_cli.report.text\n"
+        "assert 'matplotlib' not in sys.modules and 'h5py' not in sys.modules\n"
+        "import koopman_cli.report.figures\n"
+        "assert 'matplotlib' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
