@@ -136,7 +136,8 @@ def timescales(result: FitResult, width_mm: float = 85) -> Figure | None:
     values = np.asarray(scan.timescales, float) * step * factor
     figure = new_figure(width_mm, 0.72 * width_mm)
     axes = figure.add_subplot()
-    shown = min(values.shape[1], len(COLOURS))
+    # the modes of the model and the next one, to see what they stand out from
+    shown = min(values.shape[1], max(2, result.model.dim) + 1, len(COLOURS))
     for i in range(shown):
         axes.plot(lags, values[:, i], "o-", color=COLOURS[i], label=f"mode {i + 1}", markersize=3)
     axes.set_xscale("log")
