@@ -123,6 +123,7 @@ class _SegmentRun:
         # Constants in the dtype of the products keep the conversion of a tile one pass.
         self.shift = sums.shift.astype(dtype)
         self.scale = sums.scale.astype(dtype)
+        self.zero = np.zeros((self.width + 1, self.width + 1))
 
     def tile(self, start: int, stop: int) -> NDArray[Any]:
         z = np.empty((stop - start, self.width + 1), self.dtype)
@@ -210,20 +211,25 @@ class _SegmentRun:
         previous: int | None,
     ) -> None:
         """Put the Gram matrices of the pieces together for each lag."""
-        zero = np.zeros_like(self.sums.xx[0, block])
-        ranks = range(len(self.order))
-        first = np.cumsum([grams.get(("first", r), zero) for r in ranks], axis=0)
-        final = np.cumsum([grams.get(("last", r), zero) for r in ranks], axis=0)
+        zero = self.zero
         middle, gap = grams.get(("middle", 0), zero), grams.get(("gap", 0), zero)
-        for r, j in enumerate(self.order):
-            # final[r] holds the last lag_j frames, final[-1] the whole edge, first likewise.
-            self.sums.xx[j, block] += first[-1] + middle + (final[-1] - final[r])
-            self.sums.yy[j, block] += (first[-1] - first[r]) + middle + final[-1]
+        # first[r] holds the first lag_r frames, first[-1] the whole edge; final likewise.
+        first, final = [zero], [zero]
+        for r in range(len(self.order)):
+            first.append(first[-1] + grams[("first", r)] if ("first", r) in grams else first[-1])
+            final.append(final[-1] + grams[("last", r)] if ("last", r) in grams else final[-1])
+        for r, j in enumerate(self.order, start=1):
+            xx, yy = self.sums.xx[j], self.sums.yy[j]
+            xx[block] += first[-1] + middle
+            yy[block] += middle + final[-1]
+            if len(self.order) > 1:
+                xx[block] += final[-1] - final[r]
+                yy[block] += first[-1] - first[r]
             if previous is not None:
-                self.sums.yy[j, previous] += first[r]
+                yy[previous] += first[r]
             if after is not None:
-                self.sums.xx[j, after] += final[r] + gap
-                self.sums.yy[j, after] += gap
+                xx[after] += final[r] + gap
+                yy[after] += gap
 
 
 class _WeightedRun(_SegmentRun):
@@ -319,7 +325,7 @@ def _check_finite(sums: _Sums, source: Mapped) -> None:
             bad = ~np.isfinite(chunk)
             if bad.any():
                 frame, column = np.argwhere(bad)[0]
-                where = at + int(frame) + (stream.offsets[i] if stream.offsets else 0)
+                where = int(stream.frame_index(i, np.array([at + frame]))[0])
                 raise DataError(
                     f"{label}: frame {where}, {stream.spec.names[column]} is not finite",
                     "add --drop-nonfinite to leave such frames out",

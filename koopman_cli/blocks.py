@@ -17,6 +17,9 @@ from koopman_cli.errors import DataError
 #: Fine blocks aimed at; they are merged later, when the slowest timescale is known.
 N_BLOCKS = 100
 
+#: Fewer are taken only where the memory does not suffice.
+FEWEST_BLOCKS = 40
+
 #: Bytes that the matrices of all blocks and boundaries may take.
 BLOCK_BYTES = 128 * 2**20
 
@@ -60,15 +63,21 @@ def usable_lags(lengths: Sequence[int]) -> int:
     return max(lengths, default=0) - 1
 
 
-def _budgeted(n_blocks: int, n_lags: int, width: int) -> tuple[int, bool]:
-    """Blocks that fit the memory budget, and whether boundaries must be pooled."""
+def _budgeted(n_blocks: int, n_lags: int, width: int, frames: int) -> tuple[int, bool]:
+    """Blocks that fit the memory budget, and whether boundaries must be pooled.
+
+    Touching fresh memory costs more than the products of a small data set, so the matrices
+    of the blocks stay below about a quarter of the data, down to :data:`FEWEST_BLOCKS`.
+    """
     region = 3 * 8 * n_lags * (width + 1) ** 2
+    modest = frames * width * 4 // 4 // (2 * region)
+    n_blocks = min(n_blocks, max(FEWEST_BLOCKS, modest))
     affordable = BLOCK_BYTES // region
     if affordable >= 2 * n_blocks:
         return n_blocks, False
-    if affordable >= 40:
-        return int(affordable // 2), False
-    return max(10, min(20, int(affordable))), True
+    if affordable >= FEWEST_BLOCKS:
+        return affordable // 2, False
+    return max(10, min(20, affordable)), True
 
 
 class _Regions:
@@ -119,12 +128,12 @@ def plan_blocks(
             f"lag {reach}: the longest trajectory has {longest} frames",
             f"the largest usable lag is {max(longest - 1, 0)}",
         )
-    wanted, pooled = _budgeted(n_blocks, len(lags), width)
+    total = sum(b - a for _, a, b in usable)
+    wanted, pooled = _budgeted(n_blocks, len(lags), width, total)
     regions = _Regions()
     if len(usable) > wanted:
         cut = _group_short(usable, wanted, regions)
     else:
-        total = sum(b - a for _, a, b in usable)
         gap = 2 * reach + window
         target = max(total / wanted - gap, 3 * reach, 2)
         cut = [_cut_segment(row, gap, target, regions, pooled=pooled) for row in usable]

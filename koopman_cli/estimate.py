@@ -242,9 +242,10 @@ def estimate(
     check_lag(lag, stream)
     lift = request.lift(stream)
     blocks, precision, effective, passes = _moments(stream, request, lift, lag)
-    solution = request.solve(blocks.total(), precision, blocks.eps)
-    if solution.rank * 2 > blocks.total().n:
-        few = f"{blocks.total().n:g} pairs for {solution.rank} functions: expect over-fitting"
+    total = blocks.total()
+    solution = request.solve(total, precision, blocks.eps)
+    if solution.rank * 2 > total.n:
+        few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
     else:
         few = None
     merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
@@ -254,7 +255,7 @@ def estimate(
     notes, warnings = [], [w for w in (few, unreliable) if w]
     choice = None
     if dim is None:
-        scores = score_dims(blocks.total(), bound.solve, parts, dims, merged.n_blocks)
+        scores = score_dims(total, bound.solve, parts, dims, merged.n_blocks)
         choice = _chosen(scores)
         used = max(choice.chosen, 1)
     else:
@@ -262,11 +263,11 @@ def estimate(
             warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
         used = min(dim, solution.rank)
     used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
-    score = score_dims(blocks.total(), bound.solve, parts, [used], merged.n_blocks)[0]
+    score = score_dims(total, bound.solve, parts, [used], merged.n_blocks)[0]
     if test is None and parts:
         held = assign_folds(merged, folds)
         notes.append(f"{len(parts)} folds of {merged.n_blocks} blocks")
-        warnings += _drift_warning(blocks, merged, lift, held)
+        warnings += _drift_warning(merged, lift, held)
     if score.poor_folds > 1:
         warnings.append(
             f"{score.poor_folds} of {score.folds} folds hold too few events to judge the model"
@@ -284,9 +285,7 @@ def _chosen(scores: tuple[Score, ...]) -> DimChoice:
     return choose_dim(scores)
 
 
-def _drift_warning(
-    blocks: BlockMoments, merged: BlockMoments, lift: Lift, held: list[list[int]]
-) -> list[str]:
+def _drift_warning(merged: BlockMoments, lift: Lift, held: list[list[int]]) -> list[str]:
     moved = drift(merged, lift.names, held)
     if not moved:
         return []

@@ -246,7 +246,8 @@ class BlockMoments:
         Blocks of different trajectories or segments are never joined through a boundary; short
         trajectories stay blocks of their own.
         """
-        return self._grouped(self._groups(min_frames))
+        groups = self._groups(min_frames)
+        return self if all(len(group) == 1 for group in groups) else self._grouped(groups)
 
     def merged_like(self, other: BlockMoments) -> BlockMoments:
         """Join blocks so that they have the cuts of ``other``, merged from the same plan."""

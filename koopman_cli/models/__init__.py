@@ -2,7 +2,8 @@
 
 A family module defines ``Settings`` (a frozen dataclass whose fields carry their meaning in
 ``metadata["help"]``), ``solver(settings)``, ``fits_lift(settings)``,
-``needs_sample(settings)`` and ``make_lift(sample, spec, settings, seed)``. Everything else is written once.
+``needs_sample(settings)`` and ``make_lift(sample, spec, settings, seed)``. Everything else
+is written once.
 """
 
 from __future__ import annotations
