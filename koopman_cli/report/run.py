@@ -21,7 +21,9 @@ from koopman_cli.types import FitResult, Model, Projection
 MODEL, SUMMARY, CONFIG, FIGURES = "model.h5", "summary.json", "config.toml", "figures"
 
 #: What koopman itself puts into a RUN; --force removes a RUN only if nothing else is in it.
-OWN = frozenset({MODEL, SUMMARY, CONFIG, FIGURES, "report.html", "states", "scores.json", "transformed.h5"})
+OWN = frozenset(
+    {MODEL, SUMMARY, CONFIG, FIGURES, "report.html", "states", "scores.json", "transformed.h5"}
+)
 
 
 @dataclass(frozen=True)
