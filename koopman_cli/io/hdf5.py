@@ -35,7 +35,12 @@ def open_hdf5(path: str) -> Iterator[Any]:
             "copy it again, or check that the program that wrote it has closed it",
         ) from None
     with handle:
-        yield handle
+        try:
+            yield handle
+        except (KeyError, OSError, RuntimeError, UnicodeDecodeError) as error:
+            # A flipped bit inside an open file: h5py raises whichever of these it meets first.
+            text = str(error).strip("'").splitlines()[0][:160]
+            raise DataError(f"{path}: damaged HDF5 file ({text})", "copy it again") from None
 
 
 def attribute(node: Any, name: str) -> str:
@@ -68,7 +73,7 @@ def _datasets(handle: Any) -> dict[str, Field]:
 
 def _is_matlab(handle: Any) -> bool:
     """MATLAB stores its arrays with the axes reversed; v7.3 files mark each variable."""
-    return any("MATLAB_class" in node.attrs for node in handle.values())
+    return any(n is not None and "MATLAB_class" in n.attrs for n in handle.values())
 
 
 @dataclass(frozen=True)
@@ -84,15 +89,9 @@ class _Opener:
             data, reverse = handle[self.name], _is_matlab(handle)
 
             def block(index: tuple[slice, ...]) -> Any:
-                try:
-                    if reverse:
-                        return np.transpose(data[tuple(reversed(index))])
-                    return data[index]
-                except OSError as error:
-                    raise DataError(
-                        f"{self.path}: {self.name} is damaged ({str(error)[:120]})",
-                        "copy the file again",
-                    ) from None
+                if reverse:
+                    return np.transpose(data[tuple(reversed(index))])
+                return data[index]
 
             yield block
 

@@ -45,6 +45,14 @@ def _numbers(raw: NDArray[np.uint8], count: int, end: int) -> NDArray[np.float64
     return text.view(f"S{_WIDTH}").astype(np.float64)
 
 
+def _sides(raw: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Box lengths from (frames, bytes) text: AMBER writes 3F8.3, others put spaces between."""
+    lines = [line.tobytes() for line in raw]
+    if any(line[-1:] != b"\n" for line in lines):
+        raise ValueError("no line of three numbers")
+    return np.array([line.split() for line in lines]).astype(np.float64).reshape(-1, 3)
+
+
 def _atoms_in(data: bytes, start: int) -> tuple[int, ...]:
     """What the number of atoms may be, as far as a short line ends the first frame."""
     count = 0
@@ -78,7 +86,7 @@ def open_mdcrd(path: str, request: Request) -> Source:
             f"{path} holds {there[0]} atoms, {request.options.top} has {n_atoms}",
             "give the topology of exactly these atoms with --top",
         )
-    frame = _lines_of(3 * n_atoms, end) + (_lines_of(3, end) if box else 0)
+    frame = _lines_of(3 * n_atoms, end) + box
     size = Path(path).stat().st_size - end_of_title
     n, rest = divmod(size, frame)
     # The end of the very last line may be missing.
@@ -94,7 +102,7 @@ def open_mdcrd(path: str, request: Request) -> Source:
         try:
             split = _lines_of(3 * n_atoms, end)
             xyz = _numbers(raw[:, :split], 3 * n_atoms, end).reshape(len(raw), n_atoms, 3) * 0.1
-            sides = _numbers(raw[:, split:], 3, end) * 0.1 if box else None
+            sides = _sides(raw[:, split:]) * 0.1 if box else None
         except ValueError:
             if len(raw) > 1:
                 for i in range(len(raw)):
@@ -127,8 +135,8 @@ class _Padded(RowFile):
         return (size // self.dtype.itemsize) * self.dtype.itemsize
 
 
-def _shape(path: str, n_atoms: int) -> tuple[int, int, bool, tuple[int, ...]]:
-    """Length of the title, bytes that end a line, whether boxes follow, atoms that show."""
+def _shape(path: str, n_atoms: int) -> tuple[int, int, int, tuple[int, ...]]:
+    """Bytes of the title, of an end of line and of a line with the box; atoms that show."""
     need = max(_lines_of(3 * n_atoms, 2) + 4096, 4 * 2**20)
     with Path(path).open("rb") as handle:
         data = handle.read(need)
@@ -136,6 +144,6 @@ def _shape(path: str, n_atoms: int) -> tuple[int, int, bool, tuple[int, ...]]:
     if not title:
         raise DataError(f"{path}: holds no frames", "check that it is an AMBER trajectory")
     end = 2 if data[title - 2 : title] == b"\r\n" else 1
-    after = data[title + _lines_of(3 * n_atoms, end) :].split(b"\n", 1)[0].rstrip()
-    box = n_atoms > 1 and len(after) == 3 * _WIDTH
-    return title, end, box, _atoms_in(data, title)
+    after = data[title + _lines_of(3 * n_atoms, end) :].split(b"\n", 1)[0]
+    has_box = n_atoms > 1 and len(after.split()) == 3
+    return title, end, len(after) + 1 if has_box else 0, _atoms_in(data, title)

@@ -116,17 +116,11 @@ def open_mdhdf5(path: str, request: Request) -> Source:
             data = handle["coordinates"]
             for first, count in spans(start, stop, step, block_size(size, 12 * n_atoms)):
                 take = slice(first, first + (count - 1) * step + 1, step)
-                try:
-                    xyz = np.asarray(data[take], np.float32)
-                    cell = None
-                    if cells:
-                        lengths = handle["cell_lengths"][take] * cell_scale
-                        cell = box_vectors(lengths, handle["cell_angles"][take])
-                except OSError as error:
-                    raise DataError(
-                        f"{path}: frames {first} to {take.stop - 1} are damaged ({error})",
-                        "copy the file again, or leave them out with --begin and --end",
-                    ) from None
+                xyz = np.asarray(data[take], np.float32)
+                cell = None
+                if cells:
+                    lengths = handle["cell_lengths"][take] * cell_scale
+                    cell = box_vectors(lengths, handle["cell_angles"][take])
                 xyz = xyz if atoms is None else xyz[:, atoms]
                 xyz = xyz if scale == 1.0 else xyz * np.float32(scale)
                 yield Chunk(xyz, cell)

@@ -138,6 +138,10 @@ def read_layout(path: str) -> Layout:
     first = min((v.begin for v, _ in inside), default=0)
     if records in _STREAMING:
         records = (size - first) // max(record_bytes, 1)
+    if record_bytes > size or any(
+        v.record and not cursor.at <= v.begin <= first + record_bytes for v, _ in found
+    ):
+        raise DataError(f"{path}: its NetCDF header is damaged", "copy the file again")
     for variable, n in found:
         if not variable.record and variable.begin + n > size:
             raise truncated(path, f"variable {variable.name} ends beyond the end of the file", 0)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError, did_you_mean
-from koopman_cli.io.source import Chunk, Source, block_size, spans
+from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
 from koopman_cli.types import ReadOptions
 from koopman_cli.units import SECONDS
@@ -175,8 +175,7 @@ def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np
         if len(parts) != width:
             raise DataError(
                 f"{path}: line {number} has {len(parts)} columns, expected {width}",
-                "repair the line; a file cut while being written ends like this"
-                " (--allow-truncated leaves out the last line)",
+                "repair the line",
             )
         for j, part in enumerate(parts):
             try:
@@ -208,13 +207,24 @@ def _clock(form: Dialect) -> tuple[int | None, str]:
     return None, ""
 
 
+def _is_cut(line: str, before: str, form: Dialect) -> bool:
+    """Whether the last line ends early: columns are missing, or digits and the end of line."""
+    cells = _split(line, form.separator)
+    if len(cells) < len(form.names):
+        return True
+    others = _split(before, form.separator) if before else cells
+    digits = [len(c[-1].partition(".")[2]) for c in (cells, others)]
+    return not line.endswith("\n") and digits[0] < digits[1]
+
+
 def _scan(
     path: str, form: Dialect, clock: int | None, *, allow_truncated: bool
 ) -> tuple[int, NDArray[np.float64] | None]:
     """Frames in the file and their time stamps; a cut last line is an error or left out."""
-    n, stamps, last = 0, [], (0, "")
+    n, stamps, last, before = 0, [], (0, ""), ""
     lines = _lines(path, form)
     while piece := list(itertools.islice(lines, _LINES)):
+        before = piece[-2][1] if len(piece) > 1 else last[1]
         n, last = n + len(piece), piece[-1]
         if clock is not None:
             try:
@@ -222,9 +232,9 @@ def _scan(
             except (ValueError, IndexError):
                 cells = list(_parse(path, piece, form)[:, clock])
             stamps += cells
-    if n and len(_split(last[1], form.separator)) < len(form.names):
+    if n and _is_cut(last[1], before, form):
         if not allow_truncated:
-            _parse(path, [last], form)
+            raise truncated(path, f"its last line ({last[0]}) is cut", n - 1, "lines")
         n, stamps = n - 1, stamps[: n - 1]
     if not n:
         raise DataError(f"{path}: no line of numbers in it", "expected one frame per line")

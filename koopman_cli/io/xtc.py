@@ -1,7 +1,8 @@
 """GROMACS xtc: a walk over the frame headers, then decoding.
 
-The walk costs a hundred bytes per frame. It finds damage before a decoder written in C
-meets it, and gives the number of frames and their time stamps without decoding a coordinate.
+The walk costs a hundred bytes per frame and gives the number of frames and their time stamps
+without decoding a coordinate. Before frames are handed to the decoder in C, their bits are
+walked too: damage would make it write beyond its buffers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.io.xtcbits import atom_bits, sound
 
 _XTC = struct.Struct(">iiif9fi")  # magic, atoms, step, time, box, atoms again
 _PACKED = struct.Struct(">f3i3ii")  # precision, least and largest integers, index into a table
@@ -25,15 +28,23 @@ _LARGE = 2023  # magic of xtc files whose frames may exceed 2 GiB
 _SMALLEST, _TABLE = 9, 73  # valid indices into the xtc table of magic integers
 _WINDOW = 2**20
 
+#: Above this, walking the bits costs more than decoding, and only headers are checked.
+_CHECKED_ATOMS = 20_000
+
 
 @dataclass(frozen=True)
 class Walk:
-    """Offsets, time stamps and atoms of the complete frames; ``cut`` says what follows them."""
+    """Offsets, time stamps and atoms of the complete frames, which end at byte ``end``.
+
+    ``cut`` says what follows them ("" where nothing does).
+    """
 
     offsets: NDArray[np.int64]
     stamps: NDArray[np.float64]
     n_atoms: int
     cut: str = ""
+    end: int = 0
+    magic: int = 0
 
 
 class Window:
@@ -80,8 +91,8 @@ def _xtc_frame(head: bytes, first: tuple[int, int] | None) -> tuple[int, float, 
         raise ValueError("its least coordinate exceeds its largest")
     if not _SMALLEST <= small < _TABLE:
         raise ValueError("table index out of range")
-    # A packed atom takes at least a bit and at most 3 x 32 bits, a flag and a run length.
-    if not atoms // 32 <= count <= 16 * atoms + 64:
+    # The decoder keeps 14.4 bytes per atom; more than that cannot have been packed.
+    if not atoms // 32 <= count <= 14 * atoms:
         raise ValueError(f"{count} bytes for {atoms} atoms")
     return _XTC.size + _PACKED.size + (8 if wide else 4) + (count + 3) // 4 * 4, time, atoms
 
@@ -117,9 +128,8 @@ def walk_xtc(path: str) -> Walk:
             offsets.append(at)
             stamps.append(time)
             at += length
-    return Walk(
-        np.array(offsets, np.int64), np.array(stamps, np.float64), first[1] if first else 0, cut
-    )
+    magic, n_atoms = first or (0, 0)
+    return Walk(np.array(offsets, np.int64), np.array(stamps, np.float64), n_atoms, cut, at, magic)
 
 
 def complete(path: str, walk: Walk, request: Request) -> None:
@@ -128,6 +138,39 @@ def complete(path: str, walk: Walk, request: Request) -> None:
     if not n or (walk.cut and not request.options.allow_truncated):
         said = f"the file ends inside frame {n} ({walk.cut}); {n} complete frames are readable"
         raise truncated(path, said, n)
+
+
+def _bytes_of(handle: IO[bytes], walk: Walk, frames: range) -> tuple[NDArray[np.uint8], list[int]]:
+    """The bytes of some frames one after the other, and where each begins among them."""
+    ends = np.append(walk.offsets[1:], walk.end)
+    if frames.step == 1:
+        pieces = [(int(walk.offsets[frames[0]]), int(ends[frames[-1]]))]
+        starts = [int(walk.offsets[i]) - pieces[0][0] for i in frames]
+    else:
+        pieces = [(int(walk.offsets[i]), int(ends[i])) for i in frames]
+        starts = list(accumulate((b - a for a, b in pieces[:-1]), initial=0))
+    data = bytearray()
+    for begin, end in pieces:
+        handle.seek(begin)
+        data += handle.read(end - begin)
+    return np.frombuffer(data, np.uint8), starts
+
+
+def check_frames(path: str, handle: IO[bytes], walk: Walk, frames: range) -> None:
+    """Raise unless every frame unpacks to exactly its atoms (see :mod:`xtcbits`)."""
+    if walk.n_atoms <= 9 or walk.n_atoms > _CHECKED_ATOMS:
+        return
+    data, starts = _bytes_of(handle, walk, frames)
+    begins = np.array(starts, np.int64)
+    head = data[begins[:, None] + np.arange(_XTC.size, _XTC.size + _PACKED.size + 8)]
+    words = np.ascontiguousarray(head[:, :36]).view(">i4").astype(np.int64)
+    wide = int(walk.magic == _LARGE)
+    counts = words[:, 8] if not wide else head[:, 32:40].copy().view(">i8")[:, 0].astype(np.int64)
+    payload = begins + _XTC.size + _PACKED.size + 4 * (1 + wide)
+    places = np.stack([payload, counts], axis=1)
+    good = sound(data, places, atom_bits(words[:, 1:7]), words[:, 7], walk.n_atoms)
+    if not good.all():
+        raise damaged(path, frames[int(np.flatnonzero(~good)[0])], "it does not unpack")
 
 
 def open_xtc(path: str, request: Request) -> Source:
@@ -147,8 +190,9 @@ def open_xtc(path: str, request: Request) -> Source:
     def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:
         from mdtraj.formats import XTCTrajectoryFile
 
-        with XTCTrajectoryFile(path) as handle:
+        with XTCTrajectoryFile(path) as handle, Path(path).open("rb") as raw:
             for first, count in spans(start, stop, step, block_size(size, 12 * walk.n_atoms)):
+                check_frames(path, raw, walk, range(first, first + count * step, step))
                 try:
                     if first and (step > 1 or first == start):
                         handle.seek(first)
