@@ -100,6 +100,22 @@ class _Sums:
         self.plan = plan
         self.xx, self.xy, self.yy = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.shift, self.scale = shift, scale
+        # Fresh memory costs more than the product that goes into it, so both are kept.
+        self.buffer: NDArray[Any] = np.empty((0, width + 1))
+        self.product: NDArray[Any] = np.empty(0)
+
+    def rows(self, count: int, dtype: Any) -> NDArray[Any]:
+        """``count`` rows of a tile, their last column 1; overwritten by the next call."""
+        if len(self.buffer) < count or self.buffer.dtype != dtype:
+            self.buffer = np.empty((count, len(self.shift) + 1), dtype)
+            self.product = np.empty((len(self.shift) + 1,) * 2, dtype)
+        self.buffer[:count, -1] = 1
+        return self.buffer[:count]
+
+    def multiply(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+        """A' b of rows of a tile; overwritten by the next call."""
+        product: NDArray[Any] = np.matmul(a.T, b, out=self.product)
+        return product
 
 
 @dataclass(frozen=True)
@@ -123,17 +139,19 @@ class _SegmentRun:
         # Constants in the dtype of the products keep the conversion of a tile one pass.
         self.shift = sums.shift.astype(dtype)
         self.scale = sums.scale.astype(dtype)
+        self.scaled = bool(np.any(sums.scale != 1))
         self.zero = np.zeros((self.width + 1, self.width + 1))
 
     def tile(self, start: int, stop: int) -> NDArray[Any]:
-        z = np.empty((stop - start, self.width + 1), self.dtype)
-        z[:, -1] = 1
+        """Frames [start, stop) as z; the rows live until the next call."""
+        z = self.sums.rows(stop - start, self.dtype)
         at = 0
         for part in self.window.parts(start, stop):
             rows = z[at : at + len(part), :-1]
             np.subtract(part, self.shift, out=rows, casting="same_kind")
             at += len(part)
-        z[:, :-1] *= self.scale
+        if self.scaled:
+            z[:, :-1] *= self.scale
         return z
 
     def run(self) -> None:
@@ -156,6 +174,8 @@ class _SegmentRun:
         block = self.segment.cuts[0][0]
         z = self.tile(self.segment.start, self.segment.stop)
         for j, lag in enumerate(self.lags):
+            if lag >= len(z):
+                continue
             xx, xy, yy = products(z[:-lag], z[lag:])
             self.sums.xx[j, block] += xx
             self.sums.xy[j, block] += xy
@@ -186,9 +206,12 @@ class _SegmentRun:
                 a, b = max(p.start, at), min(p.stop, to)
                 if a < b:
                     rows = z[a - at : b - at]
-                    gram = rows.T @ rows
+                    gram = self.sums.multiply(rows, rows)
                     key = (p.edge, p.rank)
-                    grams[key] = grams[key] + gram if key in grams else gram.astype(np.float64)
+                    if key in grams:
+                        grams[key] += gram
+                    else:
+                        grams[key] = gram.astype(np.float64)
             for j, lag in enumerate(self.lags):
                 self.cross(z, j, (at, min(to, stop - lag), lag), block)
                 if after is not None:
@@ -201,7 +224,7 @@ class _SegmentRun:
         at, to, lag = span
         a, b = max(at, begin) - at, to - at
         if a < b:
-            self.sums.xy[j, region] += z[a:b].T @ z[a + lag : b + lag]
+            self.sums.xy[j, region] += self.sums.multiply(z[a:b], z[a + lag : b + lag])
 
     def distribute(
         self,
@@ -236,6 +259,7 @@ class _WeightedRun(_SegmentRun):
     """Pairs with weights have no common Gram matrix: every pair is multiplied."""
 
     def tile(self, start: int, stop: int) -> NDArray[Any]:
+        """Frames [start, stop) as z, with the weight of each as a last column."""
         parts = list(self.window.parts(start, stop))
         raw = np.concatenate(parts)
         z = np.empty((stop - start, self.width + 2), self.dtype)
@@ -277,7 +301,12 @@ def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
     They only have to be near: moments are exact about any shift; a near one saves digits.
     """
     first = next(i for i, n in enumerate(source.stream.lengths) if n)
-    sample = next(iter(source.stream.chunks(first, PILOT)))[:PILOT]
+    parts: list[NDArray[Any]] = []
+    for chunk in source.stream.chunks(first, PILOT):
+        parts.append(chunk)
+        if sum(map(len, parts)) >= PILOT:
+            break
+    sample = np.concatenate(parts)[:PILOT]
     if source.function is not None:
         sample = source.function(sample)
     sample = np.asarray(sample, np.float64)
@@ -290,7 +319,9 @@ def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
 
 def _power_of_two(spread: Matrix) -> Matrix:
     usable = np.isfinite(spread) & (spread > 0)
-    exponent = np.frexp(np.where(usable, spread, 1.0))[1]
+    # Ordinary sizes need no scale, and a tile one pass less.
+    ordinary = (spread > 1e-8) & (spread < 1e8)
+    exponent = np.frexp(np.where(usable & ~ordinary, spread, 0.5))[1]
     scale: Matrix = np.ldexp(1.0, np.clip(-exponent, -1020, 1020))
     return scale
 
@@ -299,6 +330,14 @@ def _pass(
     source: Mapped, plan: BlockPlan, base: tuple[Matrix, Matrix], dtype: Any, progress: Progress
 ) -> _Sums:
     """One reading of the data."""
+    # Overflow (also of the constants, in float32) shows in the sums and is mended there.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _read(source, plan, base, dtype, progress)
+
+
+def _read(
+    source: Mapped, plan: BlockPlan, base: tuple[Matrix, Matrix], dtype: Any, progress: Progress
+) -> _Sums:
     # A shift that the dtype holds exactly, so that what is subtracted is what is stored.
     shift = base[0].astype(dtype).astype(np.float64)
     sums = _Sums(plan, source.width, shift, base[1])
@@ -316,7 +355,8 @@ def _pass(
 
 def _check_finite(sums: _Sums, source: Mapped) -> None:
     """Sums that are not finite mean a frame that is not; find and name it."""
-    if all(np.isfinite(m[..., -1, :]).all() for m in (sums.xx, sums.yy)):
+    # Squares overflow before sums do, so every entry counts.
+    if all(np.isfinite(m).all() for m in (sums.xx, sums.xy, sums.yy)):
         return
     stream = source.stream
     for i, label in enumerate(stream.labels):
@@ -387,7 +427,9 @@ def accumulate(
     source = Mapped(stream, width, lift[1] if lift else None, weights)
     if plan is None:
         blocks = {} if n_blocks is None else {"n_blocks": n_blocks}
-        plan = plan_blocks(stream.segments, lags, width, window=stream.window, **blocks)
+        plan = plan_blocks(
+            stream.segments, lags, width, window=stream.window, origins=stream.origins, **blocks
+        )
     single = precision == "float32" or (
         precision == "auto" and stream.dtype == np.float32 and lift is None and weights is None
     )

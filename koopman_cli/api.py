@@ -583,7 +583,7 @@ def transform(
     >>> x = np.random.default_rng(0).standard_normal((500, 3)).cumsum(axis=0)
     >>> model = fit(x, FitOptions(lag="1", dim="2")).model
     >>> (run,) = transform(model, x).runs
-    >>> run.array().shape, np.abs(run.array()[:-1].mean(axis=0)).max() < 1e-9
+    >>> run.array().shape, bool(np.abs(run.array()[:-1].mean(axis=0)).max() < 1e-9)
     ((500, 2), True)
     """
     read = read or ReadOptions()

@@ -28,9 +28,9 @@ BLOCK_BYTES = 128 * 2**20
 class Segment:
     """A contiguous stretch [start, stop) of one trajectory and its cuts.
 
-    cuts : ((block, start, stop), ...) its blocks in time order, frames of the trajectory
+    cuts : ((region, start, stop), ...) its blocks in time order, frames of the trajectory
     boundaries : region index of the boundary after each block but the last
-    Several short segments may share one block.
+    Several segments may share one block; a short one may lie in a boundary as a whole.
     """
 
     trajectory: int
@@ -41,8 +41,25 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class _Row:
+    """A segment long enough to use. ``near``: frames missing between it and the one before
+    in the same run, where these are fewer than a gap; None for a segment of its own.
+    """
+
+    trajectory: int
+    start: int
+    stop: int
+    flat: int
+    near: int | None
+
+
+@dataclass(frozen=True)
 class BlockPlan:
-    """All segments with their blocks, and the regions these refer to."""
+    """All segments with their blocks, and the regions these refer to.
+
+    start, stop : (regions,) frames of ``trajectory``; of a block that runs on through the
+        following short trajectories, ``stop`` counts on through them
+    """
 
     lags: tuple[int, ...]
     segments: tuple[Segment, ...]
@@ -77,17 +94,17 @@ def _budgeted(n_blocks: int, n_lags: int, width: int, frames: int) -> tuple[int,
         return n_blocks, False
     if affordable >= FEWEST_BLOCKS:
         return affordable // 2, False
-    return max(10, min(20, affordable)), True
+    return min(n_blocks, max(10, min(20, affordable))), True
 
 
 class _Regions:
-    """Collects regions in time order."""
+    """Collects regions in time order, as [is_block, trajectory, start, stop]."""
 
     def __init__(self) -> None:
-        self.rows: list[tuple[bool, int, int, int]] = []
+        self.rows: list[list[int]] = []
 
-    def add(self, trajectory: int, start: int, stop: int, *, is_block: bool = True) -> int:
-        self.rows.append((is_block, trajectory, start, stop))
+    def add(self, row: _Row, start: int, stop: int, *, is_block: bool = True) -> int:
+        self.rows.append([is_block, row.trajectory, start, stop])
         return len(self.rows) - 1
 
 
@@ -98,6 +115,7 @@ def plan_blocks(
     *,
     n_blocks: int = N_BLOCKS,
     window: int = 0,
+    origins: Sequence[NDArray[np.int64]] = (),
 ) -> BlockPlan:
     """Cut the segments of all trajectories into blocks and boundaries.
 
@@ -113,61 +131,127 @@ def plan_blocks(
         Blocks aimed at.
     window : int
         Frames that a delay embedding reaches back.
+    origins : one (s,) array per trajectory, optional
+        Frame as read of the start of each segment. Segments a few frames apart are parts of
+        one run and keep the distance that blocks keep; segments with nothing missing
+        between them are runs of their own (members of an ensemble).
 
     Raises
     ------
     DataError
         If every segment is too short for the largest lag.
+
+    Notes
+    -----
+    At lags shorter than the largest, pairs of segments too short for the largest count too.
     """
     reach = max(lags)
-    rows = [(i, int(a), int(b)) for i, part in enumerate(segments) for a, b in part]
-    usable = [row for row in rows if row[2] - row[1] > reach]
-    if not usable:
-        longest = max((b - a for _, a, b in rows), default=0)
+    longest = max((int(b - a) for part in segments for a, b in part), default=0)
+    if longest <= reach:
         raise DataError(
             f"lag {reach}: the longest trajectory has {longest} frames",
             f"the largest usable lag is {max(longest - 1, 0)}",
         )
-    total = sum(b - a for _, a, b in usable)
+    gap = 2 * reach + window
+    rows = _rows(segments, origins or [part[:, 0] for part in segments], (window, gap))
+    usable = [row for row in rows if row.stop - row.start > min(lags)]
+    total = sum(row.stop - row.start for row in usable)
     wanted, pooled = _budgeted(n_blocks, len(lags), width, total)
-    regions = _Regions()
-    if len(usable) > wanted:
-        cut = _group_short(usable, wanted, regions)
-    else:
-        gap = 2 * reach + window
-        target = max(total / wanted - gap, 3 * reach, 2)
-        cut = [_cut_segment(row, gap, target, regions, pooled=pooled) for row in usable]
-    return _finish(tuple(lags), cut, regions, len(rows) - len(usable), pooled=pooled)
+    cutter = _Cutter(usable, wanted, (reach, gap), pooled=pooled)
+    cut = [cutter.cut(row) for row in usable]
+    return _finish(tuple(lags), cut, cutter.regions, len(rows) - len(usable), pooled=pooled)
 
 
-def _group_short(rows: list[tuple[int, int, int]], wanted: int, regions: _Regions) -> list[Segment]:
-    """Many segments: a block is a group of neighbouring ones, none is cut."""
-    total = sum(b - a for _, a, b in rows)
-    cut, seen, block = [], 0, -1
-    for trajectory, a, b in rows:
-        if block < 0 or seen >= (block + 1) * total / wanted:
-            block = regions.add(trajectory, a, b)
-        cut.append(Segment(trajectory, a, b, ((block, a, b),), ()))
-        seen += b - a
-    return cut
+def _rows(
+    segments: Sequence[NDArray[np.int64]],
+    origins: Sequence[NDArray[np.int64]],
+    span: tuple[int, int],
+) -> list[_Row]:
+    window, gap = span
+    rows: list[_Row] = []
+    flat = 0
+    for i, (part, begins) in enumerate(zip(segments, origins, strict=True)):
+        ended: int | None = None
+        for (a, b), begin in zip(part.tolist(), begins.tolist(), strict=True):
+            missing = None if ended is None else begin - ended
+            near = missing if missing is not None and window < missing < gap else None
+            rows.append(_Row(i, a, b, flat, near))
+            ended = begin + b - a
+        flat += int(part[-1, 1]) if len(part) else 0
+    return rows
 
 
-def _cut_segment(
-    row: tuple[int, int, int], gap: int, target: float, regions: _Regions, *, pooled: bool
-) -> Segment:
-    trajectory, a, b = row
-    count = max(1, int((b - a + gap) // (target + gap)))
-    inner = b - a - (count - 1) * gap
-    cuts, boundaries = [], []
-    for i in range(count):
-        start = a + inner * i // count + i * gap
-        stop = a + inner * (i + 1) // count + i * gap
-        cuts.append((regions.add(trajectory, start, stop), start, stop))
-        if i < count - 1:
-            # A pooled boundary gets its region later; -1 stands for "the remainder".
-            where = -1 if pooled else regions.add(trajectory, stop, stop + gap, is_block=False)
-            boundaries.append(where)
-    return Segment(trajectory, a, b, tuple(cuts), tuple(boundaries))
+class _Cutter:
+    """Walks through the segments in time order and says where their blocks are."""
+
+    def __init__(
+        self, rows: list[_Row], wanted: int, span: tuple[int, int], *, pooled: bool
+    ) -> None:
+        self.reach, self.gap = span
+        self.pooled = pooled
+        self.regions = _Regions()
+        total = sum(row.stop - row.start for row in rows)
+        # Many short runs share blocks; a few are blocks each.
+        self.share = len(rows) > wanted
+        self.full = total / wanted
+        self.target = max(self.full - self.gap, 3 * self.reach, 2)
+        self.block: int | None = None
+        self.held = 0.0
+        self.resting: int | None = None
+        self.rested = 0
+        self.origin = 0
+
+    def cut(self, row: _Row) -> Segment:
+        """Blocks of the next segment."""
+        size = row.stop - row.start
+        count = max(1, int((size + self.gap) // (self.target + self.gap)))
+        filled = self.held >= (self.full if self.share else self.target)
+        if row.near is None:
+            self.resting = None
+            fresh = filled or count > 1 or not self.share
+        else:
+            if filled and count == 1 and size >= self.gap + 6 * self.reach:
+                count = 2
+            if self.resting is not None:
+                self.rested += row.near
+            if (filled or self.resting is not None) and count == 1 and not self._rested():
+                return self._rest(row)
+            fresh = self._rested()
+            self.resting = None
+        return self._divide(row, count, fresh=fresh or self.block is None)
+
+    def _rested(self) -> bool:
+        return self.resting is not None and self.rested >= self.gap
+
+    def _rest(self, row: _Row) -> Segment:
+        """A segment right behind a full block, as a whole in the boundary after it."""
+        if self.resting is None:
+            self.rested = row.near or 0
+            self.resting = self._boundary(row, row.start, row.stop)
+        self.rested += row.stop - row.start
+        return Segment(
+            row.trajectory, row.start, row.stop, ((self.resting, row.start, row.stop),), ()
+        )
+
+    def _boundary(self, row: _Row, start: int, stop: int) -> int:
+        # A pooled boundary gets its region later; -1 stands for "the remainder".
+        return -1 if self.pooled else self.regions.add(row, start, stop, is_block=False)
+
+    def _divide(self, row: _Row, count: int, *, fresh: bool) -> Segment:
+        a, inner = row.start, row.stop - row.start - (count - 1) * self.gap
+        cuts, boundaries = [], []
+        for i in range(count):
+            start = a + inner * i // count + i * self.gap
+            stop = a + inner * (i + 1) // count + i * self.gap
+            if i or fresh or self.block is None:
+                self.block = self.regions.add(row, start, stop)
+                self.held, self.origin = 0, row.flat
+            self.held += stop - start
+            self.regions.rows[self.block][3] = row.flat + stop - self.origin
+            cuts.append((self.block, start, stop))
+            if i < count - 1:
+                boundaries.append(self._boundary(row, stop, stop + self.gap))
+        return Segment(row.trajectory, a, row.stop, tuple(cuts), tuple(boundaries))
 
 
 def _finish(
@@ -175,9 +259,16 @@ def _finish(
 ) -> BlockPlan:
     if pooled:
         # Start -1: belongs to no place in time, so nothing can be merged through it.
-        remainder = regions.add(-1, -1, -1, is_block=False)
+        remainder = len(regions.rows)
+        regions.rows.append([False, -1, -1, -1])
         cut = [
-            Segment(s.trajectory, s.start, s.stop, s.cuts, (remainder,) * len(s.boundaries))
+            Segment(
+                s.trajectory,
+                s.start,
+                s.stop,
+                tuple((remainder if r < 0 else r, a, b) for r, a, b in s.cuts),
+                (remainder,) * len(s.boundaries),
+            )
             for s in cut
         ]
     flags, trajectory, start, stop = zip(*regions.rows, strict=True)

@@ -201,7 +201,7 @@ def merge_blocks(blocks: BlockMoments, slowest: float, lag: int) -> tuple[BlockM
     need = 3 * max(slowest, lag)
     merged = blocks.merged(min(need, blocks.frames / MIN_BLOCKS))
     independent = blocks.frames / need
-    if independent < MIN_BLOCKS and merged.n_blocks < blocks.n_blocks + 1:
+    if independent < MIN_BLOCKS:
         spans = blocks.frames / max(slowest, 1e-300)
         return merged, (
             f"error bars are unreliable: the data hold only {spans:.0f} times the slowest "
@@ -386,6 +386,13 @@ class Bound:
         return blocks.merged_like(self.merged)
 
     def _ranges(self, regions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Frames of some blocks, by trajectory; a block may run on through several."""
         m = self.merged
-        spans = np.stack([m.trajectory[regions], m.start[regions], m.stop[regions]], axis=1)
-        return [spans[spans[:, 0] == i][:, 1:] for i in range(len(self.stream.lengths))]
+        ends = np.cumsum([int(part[-1, 1]) if len(part) else 0 for part in self.stream.segments])
+        ranges = []
+        for end, length in zip(ends, np.diff(ends, prepend=0), strict=True):
+            shift = np.append(0, ends)[m.trajectory[regions]] - (end - length)
+            spans = np.stack([m.start[regions] + shift, m.stop[regions] + shift], axis=1)
+            spans = np.clip(spans, 0, length)
+            ranges.append(spans[spans[:, 1] > spans[:, 0]])
+        return ranges

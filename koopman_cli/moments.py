@@ -179,7 +179,8 @@ class BlockMoments:
     lags : frames
     xx, xy, yy : (lags, regions, d+1, d+1)
     is_block : (regions,) bool
-    trajectory, start, stop : (regions,) which frames a block holds
+    trajectory, start, stop : (regions,) which frames a block holds; the ``stop`` of a block
+        that runs on through further short trajectories counts on through them
     frames : number of frames behind all of it
     eps : resolution of the input (machine epsilon of its dtype)
     """
@@ -270,8 +271,14 @@ class BlockMoments:
         for run in runs:
             span = self.stop[run[-1]] - self.start[run[0]]
             parts = max(1, min(len(run), int(span // max(min_frames, 1))))
-            groups.extend([run[i] for i in piece] for piece in _split(len(run), parts))
+            pieces = [[run[i] for i in piece] for piece in _split(len(run), parts)]
+            while len(pieces) > 1 and self._shortest(pieces) < min_frames:
+                pieces = [[run[i] for i in p] for p in _split(len(run), len(pieces) - 1)]
+            groups.extend(pieces)
         return groups
+
+    def _shortest(self, pieces: list[list[int]]) -> int:
+        return min(int(self.stop[p[-1]] - self.start[p[0]]) for p in pieces)
 
     def _runs(self) -> list[list[int]]:
         """Regions of blocks that boundaries connect."""

@@ -130,7 +130,7 @@ def solve(
         *((source.mean_x, source.mean_y) if center else (np.zeros(len(moving)),) * 2),
         values,
         singular,
-        w0.rank,
+        left.shape[1],
         moving,
         w0.condition,
     )
