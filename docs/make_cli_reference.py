@@ -52,11 +52,11 @@ def main(args: list[str]) -> int:
     """Write the page, or say that it is not current."""
     text = reference()
     if args == ["--check"]:
-        if PAGE.exists() and PAGE.read_text() == text:
+        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
             return 0
         print("docs/cli.md is not current: run `make docs`", file=sys.stderr)
         return 1
-    PAGE.write_text(text)
+    PAGE.write_text(text, encoding="utf-8")
     return 0
 
 

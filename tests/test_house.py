@@ -23,7 +23,9 @@ HEAVY = ("numpy", "scipy", "torch", "h5py", "mdtraj", "matplotlib", "rich")
 def rooms():
     """Rooms in the order of docs/architecture.md, as dotted names below the package."""
     listed = re.findall(
-        r"^\| `([\w/]+(?:\.py)?)/?` \|", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE
+        r"^\| `([\w/]+(?:\.py)?)/?` \|",
+        (ROOT / "docs/architecture.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     return [name.removesuffix(".py").strip("/").replace("/", ".") for name in listed]
 
@@ -38,7 +40,10 @@ def modules():
     """Every module of the package as (dotted name below the package, syntax tree)."""
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        yield name.removesuffix("__init__").rstrip("."), ast.parse(path.read_text(), str(path))
+        yield (
+            name.removesuffix("__init__").rstrip("."),
+            ast.parse(path.read_text(encoding="utf-8"), str(path)),
+        )
 
 
 def is_module(dotted):
@@ -157,4 +162,4 @@ def test_help_keeps_its_lines():
 def test_cli_reference_is_current():
     """docs/cli.md is what the help texts say now (``make docs`` writes it)."""
     script = runpy.run_path(str(ROOT / "docs" / "make_cli_reference.py"))
-    assert (ROOT / "docs" / "cli.md").read_text() == script["reference"]()
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == script["reference"]()

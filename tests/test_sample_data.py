@@ -29,7 +29,7 @@ def test_size():
 @pytest.mark.parametrize("directory", ["ala2", "prinz"])
 def test_each_sample_is_documented(directory):
     """Every sample has a README with origin, licence and how it was made."""
-    text = (SAMPLES / directory / "README.md").read_text()
+    text = (SAMPLES / directory / "README.md").read_text(encoding="utf-8")
     assert [w for w in ("**Origin**", "**Licence**", "**How it was made**") if w not in text] == []
     data = {f.name for f in (SAMPLES / directory).iterdir()} - {"README.md"}
     assert [name for name in sorted(data) if f"`{name}`" not in text] == []
@@ -84,7 +84,7 @@ def test_phi_flips_often_enough():
         path = ALA2 / f"run{number}.xtc"
         phi = md.compute_phi(md.load(str(path), top=str(ALA2 / "ala2.pdb")))[1]
         counts.append(visits(np.degrees(phi[:, 0])))
-    text = " ".join((ALA2 / "README.md").read_text().split())
+    text = " ".join((ALA2 / "README.md").read_text(encoding="utf-8").split())
     assert sum(counts) >= 50
     assert "{} in run 1 and {} in run 2, {} in all".format(*counts, sum(counts)) in text
 
@@ -107,7 +107,7 @@ def test_prinz_readme_quotes_the_exact_timescales():
         "stochastic differential equation": 1 / PRINZ.process.generator(2000, 3),
         "eigenvalue of the chain at one frame": PRINZ.eigenvalues(1, 3).real,
     }
-    text = (SAMPLES / "prinz" / "README.md").read_text()
+    text = (SAMPLES / "prinz" / "README.md").read_text(encoding="utf-8")
     missing = [
         row
         for name, values in rows.items()
