@@ -1,0 +1,467 @@
+"""Error bars from block moments: the influence of every block on every quantity.
+
+To first order a statistic moves by g_b when block b is given one more unit of weight. The
+sum of g_b^2 over blocks that are several timescales long is the variance of the statistic
+under a block bootstrap, without drawing anything and without a second look at the data.
+Sources: Kunsch, Ann. Stat. 17, 1217 (1989); Efron and Tibshirani, An Introduction to the
+Bootstrap (1993), chapter 21 (the infinitesimal jackknife).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.moments import BlockMoments
+
+Matrix = NDArray[np.float64]
+
+#: Fewest blocks of at least three slowest timescales for a reliable interval.
+MIN_BLOCKS = 20
+TIMESCALES_PER_BLOCK = 3
+
+#: Two neighbouring eigenvalues closer than this many errors form a group.
+GROUP_ERRORS = 2.0
+
+#: Above this error of ln t an eigenvalue is given a symmetric interval of its own.
+LARGE_LOG_ERROR = 0.5
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Sums of every block about the means of all pairs, ready for quadratic forms.
+
+    xx, xy, yy : (blocks, k, k)
+    pairs : (blocks,) pairs of each block
+    n : pairs in all, those between blocks included
+    c00, c01, c11 : (k, k) covariances of all pairs
+    mean_x, mean_y : (k,) what was subtracted
+    """
+
+    xx: Matrix
+    xy: Matrix
+    yy: Matrix
+    pairs: Matrix
+    n: float
+    c00: Matrix
+    c01: Matrix
+    c11: Matrix
+    mean_x: Matrix
+    mean_y: Matrix
+
+    def variance(self, influence: Matrix) -> Matrix:
+        """Variance of statistics from the influence (blocks, ...) of each block.
+
+        The pairs between blocks are in the statistic but in no block, hence the ratio.
+        """
+        count = len(self.pairs)
+        inside = self.pairs.sum()
+        if count < 2 or inside <= 0:
+            return np.full(np.shape(influence)[1:], np.nan)
+        spread: Matrix = np.sum(influence**2, axis=0) * count / (count - 1) * self.n / inside
+        return spread
+
+    def error(self, influence: Matrix) -> Matrix:
+        """Standard error, the root of :meth:`variance`."""
+        value: Matrix = np.sqrt(self.variance(influence))
+        return value
+
+
+def stack(
+    blocks: BlockMoments, lag: int | None = None, *, joint: bool, center: bool = True
+) -> Stack:
+    """Centre the moments of all blocks about the means of all pairs.
+
+    Parameters
+    ----------
+    blocks : BlockMoments
+        Of a few functions (see :meth:`BlockMoments.projected`), merged to independent blocks.
+    lag : int, optional
+        Which of its lags; the only one by default.
+    joint : bool
+        One mean of x and y together and both directions of time averaged (reversible).
+    center : bool
+        Whether means are removed at all.
+    """
+    total = blocks.total(lag)
+    if joint:
+        total = total.symmetrized()
+    i = blocks.lags.index(lag) if lag is not None else 0
+    inside = blocks.is_block
+    xx, xy, yy = (part[i][inside] / np.outer(_unit(blocks), _unit(blocks))
+                  for part in (blocks.xx, blocks.xy, blocks.yy))  # fmt: skip
+    if joint:
+        xx = yy = (xx + yy) / 2
+        xy = (xy + xy.transpose(0, 2, 1)) / 2
+    n = total.n
+    c = total.covariances(center=center)
+    scale = np.outer(total.scale, total.scale)
+    mx, my = c.mean_x / total.scale, c.mean_y / total.scale
+    return Stack(
+        _centred(xx, mx, mx),
+        _centred(xy, mx, my),
+        _centred(yy, my, my),
+        xx[:, -1, -1],
+        n,
+        c.c00 / scale,
+        c.c01 / scale,
+        c.c11 / scale,
+        mx,
+        my,
+    )
+
+
+def _unit(blocks: BlockMoments) -> Matrix:
+    return np.append(blocks.scale, 1.0)
+
+
+def _centred(sums: Matrix, a: Matrix, b: Matrix) -> Matrix:
+    """Sums of (f - a)(g - b)' from augmented sums of f g'."""
+    inner, f, g, n = sums[:, :-1, :-1], sums[:, :-1, -1], sums[:, -1, :-1], sums[:, -1, -1]
+    value: Matrix = (
+        inner - f[:, :, None] * b - a[:, None] * g[:, None, :] + n[:, None, None] * np.outer(a, b)
+    )
+    return value
+
+
+@dataclass(frozen=True)
+class Influences:
+    """Eigenvalues (or singular values) and how much each block moves them.
+
+    values : (k,) complex
+    blocks : (blocks, k) complex influence on them
+    stack : what they were computed from
+    """
+
+    values: NDArray[np.complex128]
+    blocks: NDArray[np.complex128]
+    stack: Stack
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def size(self) -> Matrix:
+        """Influence on |lambda|: Re(conj(lambda) g) / |lambda|; with its sign where real."""
+        modulus = np.abs(self.values)
+        real = np.abs(self.values.imag) == 0
+        scale = np.where(modulus > 0, modulus, 1.0)
+        turned = (np.conj(self.values) * self.blocks).real / scale
+        value: Matrix = np.where(real, self.blocks.real, turned)
+        return value
+
+    @property
+    def angle(self) -> Matrix:
+        """Influence on arg lambda: Im(conj(lambda) g) / |lambda|^2."""
+        modulus = np.abs(self.values)
+        value: Matrix = (np.conj(self.values) * self.blocks).imag / np.where(
+            modulus > 0, modulus**2, 1.0
+        )
+        return value
+
+    @property
+    def log_time(self) -> Matrix:
+        """Influence on ln t = ln(-tau / ln|lambda|): g / (-lambda ln lambda); NaN where no t."""
+        modulus = self.moduli
+        with np.errstate(invalid="ignore", divide="ignore"):
+            slope = np.where(
+                (modulus > 0) & (modulus < 1), 1 / (-modulus * np.log(modulus)), np.nan
+            )
+        value: Matrix = self.size * slope
+        return value
+
+    @property
+    def moduli(self) -> Matrix:
+        """|lambda| of complex eigenvalues, lambda itself (with its sign) of real ones."""
+        real = np.abs(self.values.imag) == 0
+        value: Matrix = np.where(real, self.values.real, np.abs(self.values))
+        return value
+
+    def errors(self) -> Matrix:
+        """Standard error of |lambda|."""
+        return self.stack.error(self.size)
+
+
+def influences(
+    blocks: BlockMoments,
+    solution: Solution,
+    solver: Solver,
+    count: int,
+    *,
+    lag: int | None = None,
+    center: bool = True,
+) -> Influences:
+    """Influence of every block on the leading ``count`` eigenvalues or singular values.
+
+    With M_b the moments of block b about the means of all n pairs,
+
+        reversible  g_b = psi'(M01_b - lambda M00_b) psi / n
+        eig         g_b = w*(M01_b - lambda M00_b) v / (n w*C00 v)
+        svd         g_b = [u'M01_b v - (s/2)(u'M00_b u + v'M11_b v)] / n
+
+    Parameters
+    ----------
+    blocks : BlockMoments
+        Of the functions that ``solution`` combines, merged to independent blocks.
+    solution : Solution
+        Solved from the total of the same moments (at the same lag).
+    solver : {"reversible", "eig", "svd"}
+        By which solver.
+    count : int
+        Leading functions; a complex pair should not be split.
+    lag : int, optional
+        Which lag of ``blocks``.
+    center : bool
+        Whether the solver removed the means.
+
+    Examples
+    --------
+    >>> from koopman_cli.accumulate import accumulate
+    >>> from koopman_cli.features.stream import FeatureStream
+    >>> from koopman_cli.models.solve import solve
+    >>> from scipy.signal import lfilter
+    >>> x = lfilter([1], [1, -0.9], np.random.default_rng(0).standard_normal(50_000))
+    >>> moments, _ = accumulate(FeatureStream.from_arrays(x), [1])
+    >>> found = influences(moments, solve(moments.total(), "reversible"), "reversible", 1)
+    >>> exact = np.sqrt((1 - 0.9**2) / 50_000)
+    >>> bool(0.8 < found.errors()[0] / exact < 1.25)
+    True
+    """
+    small = blocks if lag is None else blocks.at_lag(lag)
+    if solver == "svd":
+        return _of_svd(small, solution, count, center)
+    assert solution.eigenvalues is not None
+    values = solution.eigenvalues[:count]
+    of = _of_reversible if solver == "reversible" else _of_eig
+    return of(small, solution, values, center)
+
+
+def _of_reversible(
+    blocks: BlockMoments, solution: Solution, values: NDArray[np.complex128], center: bool
+) -> Influences:
+    psi = solution.left[:, : len(values)]
+    s = stack(blocks.projected(solution.mean_x, psi), joint=True, center=center)
+    diagonal = np.einsum("bii->bi", s.xy) - values.real * np.einsum("bii->bi", s.xx)
+    return Influences(values, (diagonal / s.n).astype(np.complex128), s)
+
+
+def _complex_columns(columns: Matrix, values: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Complex eigenvectors from neighbouring columns of real and imaginary parts."""
+    found = columns.astype(np.complex128)
+    for j in np.flatnonzero(values.imag > 0):
+        if j + 1 < columns.shape[1]:
+            found[:, j] = columns[:, j] + 1j * columns[:, j + 1]
+            found[:, j + 1] = found[:, j].conj()
+    return found
+
+
+def _of_eig(blocks: BlockMoments, solution: Solution, values: NDArray[np.complex128]) -> Influences:
+    assert solution.eigenvalues is not None
+    k = len(values)
+    everything = _complex_columns(solution.left, solution.eigenvalues)
+    total = blocks.total()
+    c00 = total.covariances(center=center).c00 / np.outer(total.scale, total.scale)
+    # All right functions together have the left ones as their dual: w* C00 v = 1.
+    gram = everything.conj().T @ c00 @ everything
+    dual = np.linalg.lstsq(gram, everything.conj().T, rcond=None)[0].conj().T[:, :k]
+    right = everything[:, :k]
+    parts = np.column_stack([right.real, right.imag, dual.real, dual.imag])
+    s = stack(blocks.projected(solution.mean_x, parts), joint=False, center=center)
+
+    def form(sums: Matrix) -> NDArray[np.complex128]:
+        """w* S v for every block and function."""
+
+        def pick(i: int, j: int) -> Matrix:
+            part = sums[:, i * k : (i + 1) * k, j * k : (j + 1) * k]
+            diagonal: Matrix = np.einsum("bii->bi", part)
+            return diagonal
+
+        wr_vr, wr_vi, wi_vr, wi_vi = pick(2, 0), pick(2, 1), pick(3, 0), pick(3, 1)
+        return np.asarray((wr_vr + wi_vi) + 1j * (wr_vi - wi_vr))
+
+    return Influences(values, (form(s.xy) - values * form(s.xx)) / s.n, s)
+
+
+def _of_svd(blocks: BlockMoments, solution: Solution, count: int, center: bool) -> Influences:
+    assert solution.singular_values is not None
+    values = solution.singular_values[:count]
+    k = len(values)
+    pair = np.column_stack([solution.left[:, :k], solution.right[:, :k]])
+    s = stack(blocks.projected(solution.mean_x, pair), joint=False, center=center)
+    cross = np.einsum("bii->bi", s.xy[:, :k, k:])
+    own = np.einsum("bii->bi", s.xx[:, :k, :k]) + np.einsum("bii->bi", s.yy[:, k:, k:])
+    g = (cross - values / 2 * own) / s.n
+    return Influences(values.astype(np.complex128), g.astype(np.complex128), s)
+
+
+# ------------------------------------------------------------------ intervals
+
+
+def student(blocks: int, level: float = 0.95) -> float:
+    """Quantile of Student's t for a two-sided interval with ``blocks`` - 1 degrees of freedom.
+
+    >>> round(student(21), 3)
+    2.086
+    """
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(blocks - 1, 1), (1 + level) / 2))
+
+
+@dataclass(frozen=True)
+class ModeInterval:
+    """95% intervals of one mode; None where there is none.
+
+    eigenvalue : of lambda, or of |lambda| for a complex one
+    timescale, period : in units of the lag
+    error : standard error of |lambda|
+    log_error : standard error of ln t, NaN where there is no t
+    group : indices of the modes (from 0) that cannot be told apart from it
+    """
+
+    eigenvalue: tuple[float, float] | None
+    timescale: tuple[float, float] | None
+    period: tuple[float, float] | None
+    error: float
+    log_error: float
+    group: tuple[int, ...]
+
+
+def mode_intervals(found: Influences) -> tuple[ModeInterval, ...]:
+    """95% intervals of eigenvalues, timescales and periods (times in units of the lag).
+
+    Timescales and periods by Student's t on their logarithm. The eigenvalue has the interval
+    that its timescale implies, or a symmetric one where ln t is too uncertain. Neighbours
+    closer than two errors are a group: which is which cannot be told, and every member gets
+    the hull of the intervals of all.
+    """
+    if found.n_blocks < 2:
+        nothing = ModeInterval(None, None, None, float("nan"), float("nan"), ())
+        return tuple(nothing for _ in found.values)
+    t = student(found.n_blocks)
+    errors, logs = found.errors(), found.stack.error(found.log_time)
+    turns = found.stack.error(found.angle)
+    single = [
+        _single(complex(v), (float(e), float(el), float(ea)), t)
+        for v, e, el, ea in zip(found.values, errors, logs, turns, strict=True)
+    ]
+    groups = eigenvalue_groups(found.values, errors)
+    by_member = {i: group for group in groups for i in group}
+    modes = []
+    for i in range(len(single)):
+        group = by_member[i]
+        own, time, period = (_hull([single[j][part] for j in group]) for part in range(3))
+        modes.append(ModeInterval(own, time, period, float(errors[i]), float(logs[i]), group))
+    return tuple(modes)
+
+
+Pair = tuple[float, float] | None
+
+
+def _single(
+    value: complex, errors: tuple[float, float, float], t: float
+) -> tuple[Pair, Pair, Pair]:
+    error, log_error, turn = errors
+    size = abs(value) if value.imag else value.real
+    time: Pair = None
+    if np.isfinite(log_error):
+        middle = -1 / np.log(size)
+        time = (middle * _exp(-t * log_error), middle * _exp(t * log_error))
+    if time is not None and log_error < LARGE_LOG_ERROR:
+        own: Pair = (float(np.exp(-1 / time[0])), float(np.exp(-1 / time[1])))
+    else:
+        own = (size - t * error, size + t * error) if np.isfinite(error) else None
+    period: Pair = None
+    if value.imag:
+        angle = abs(np.angle(value))
+        middle, spread = 2 * np.pi / angle, t * turn / angle
+        period = (middle * _exp(-spread), middle * _exp(spread))
+    return own, time, period
+
+
+def _exp(x: float) -> float:
+    return float(np.exp(np.clip(x, -700.0, 700.0)))
+
+
+def _hull(pairs: list[Pair]) -> Pair:
+    found = [p for p in pairs if p is not None]
+    if not found:
+        return None
+    return min(p[0] for p in found), max(p[1] for p in found)
+
+
+def eigenvalue_groups(
+    values: NDArray[np.complex128], errors: Matrix
+) -> tuple[tuple[int, ...], ...]:
+    """Runs of neighbouring real eigenvalues closer than two errors; conjugates stay pairs.
+
+    >>> eigenvalue_groups(np.array([0.9, 0.899, 0.5 + 0j]), np.array([0.01, 0.01, 0.01]))
+    ((0, 1), (2,))
+    """
+    groups: list[list[int]] = []
+    for i, value in enumerate(values):
+        last = groups[-1][-1] if groups else -1
+        if last >= 0 and _together(values[last], value, float(np.hypot(errors[last], errors[i]))):
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return tuple(tuple(group) for group in groups)
+
+
+def _together(a: Any, b: Any, error: float) -> bool:
+    if a.imag or b.imag:
+        return bool(a.imag > 0 and b == a.conjugate())
+    return bool(abs(a - b) < GROUP_ERRORS * error)
+
+
+# ------------------------------------------------------------------ re-solving
+
+
+def resampled(
+    blocks: BlockMoments, statistic: Callable[[BlockMoments], Matrix], step: float = 0.2
+) -> tuple[Matrix, Matrix, Stack]:
+    """Influence of each block on any statistic, by re-solving with that block reweighted.
+
+    g_b = (T(w_b = 1 + h) - T(w_b = 1 - h)) / (2 h): a central difference, for statistics whose
+    derivative is not written down (populations, rates, a maximum-likelihood estimate).
+
+    Parameters
+    ----------
+    blocks : BlockMoments
+        Merged to independent blocks.
+    statistic : function of BlockMoments
+        Gives an array of any shape.
+    step : float
+        h.
+
+    Returns
+    -------
+    value : array
+        The statistic of all blocks.
+    influence : (blocks, ...) array
+    stack : Stack
+        For :meth:`Stack.error`.
+    """
+    from dataclasses import replace
+
+    value = np.asarray(statistic(blocks), float)
+    rows = []
+    for region in np.flatnonzero(blocks.is_block):
+        sides = []
+        for sign in (1, -1):
+            weight = np.ones(len(blocks.is_block))
+            weight[region] += sign * step
+            scaled = {
+                name: getattr(blocks, name) * weight[None, :, None, None]
+                for name in ("xx", "xy", "yy")
+            }
+            sides.append(np.asarray(statistic(replace(blocks, **scaled)), float))
+        rows.append((sides[0] - sides[1]) / (2 * step))
+    return value, np.array(rows), stack(blocks, blocks.lags[0], joint=False)
