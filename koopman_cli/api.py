@@ -9,16 +9,15 @@ Each takes paths, arrays of shape (frames, d) or a FeatureStream, and returns da
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +39,15 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import apply, evaluator
 from koopman_cli.linalg import RTOL, keep_pairs
+from koopman_cli.source import (
+    Opened,
+    Source,
+    are_paths,
+    check_unchanged,
+    open_source,
+    open_test,
+    summarize,
+)
 from koopman_cli.store.coordinates import Coordinates
 from koopman_cli.store.plain import to_plain
 from koopman_cli.types import (
@@ -50,16 +58,11 @@ from koopman_cli.types import (
     Progress,
     Projection,
     ReadOptions,
-    Trajectory,
     no_progress,
 )
 from koopman_cli.units import make_lag, parse_frames
 
 __all__ = ["FitOptions", "fit", "project", "transform"]
-
-Source = (
-    Sequence[str | os.PathLike[str]] | str | NDArray[Any] | Sequence[NDArray[Any]] | FeatureStream
-)
 
 #: Frames of block moments kept in a stored model, as bytes.
 STORED_BLOCK_BYTES = 32 * 2**20
@@ -88,15 +91,6 @@ class FitOptions:
     test: Any = None
     seed: int = 0
     precision: str = "auto"
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A source made readable: features, and the files behind them where there are any."""
-
-    stream: FeatureStream
-    trajectories: tuple[Trajectory, ...] = ()
-    stamps: tuple[tuple[str, int, int], ...] = ()
 
 
 def fit(
@@ -141,7 +135,7 @@ def fit(
     """
     options, read = options or FitOptions(), read or ReadOptions()
     begun = time.perf_counter()
-    opened = _open(source, options.features, read, progress)
+    opened = open_source(source, options.features, read, progress)
     stream = opened.stream.cached()
     if stream.dtype.kind == "c":
         raise DataError(
@@ -157,112 +151,21 @@ def fit(
         progress=progress,
     )
     lag, scan = _lag(options.lag, stream, request)
-    test = _test_stream(options, stream, read, progress)
+    test = open_test(options.test, stream, read, progress)
     found = estimate(stream, request, lag, dim=_dim(options.dim), folds=options.folds, test=test)
     result = _analyse(found, stream, scan)
     notes = (*stream.notes, *why, *_scan_notes(scan, stream), *_dim_notes(found), *found.notes)
     result = replace(
         result,
-        input=_summary(opened, progress),
+        input=summarize(opened, progress),
         projection=_projection(result.model, opened, stream, progress),
         notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
         warnings=_unique(*opened.stream.warnings, *stream.warnings, *result.warnings),
         config=_config(source, options, read, request, found),
         provenance=_provenance(command, options, begun),
     )
-    _check_unchanged(opened)
+    check_unchanged(opened)
     return result
-
-
-# ------------------------------------------------------------------ input
-
-
-def _open(source: Source, spec: str | None, read: ReadOptions, progress: Progress) -> Opened:
-    if isinstance(source, FeatureStream):
-        return Opened(source)
-    if isinstance(source, (str, os.PathLike)):
-        source = [source]
-    if _are_paths(source):
-        stamps = tuple(_stamp(path) for path in source)
-        trajectories = open_trajectories([Path(p) for p in source], read, progress)
-        stream = build_features(
-            trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
-        )
-        return Opened(stream, trajectories, stamps)
-    arrays: Any = source
-    stream = FeatureStream.from_arrays(arrays)
-    if spec not in (None, "identity"):
-        raise UsageError(
-            f"features {spec!r} of arrays in memory", "featurize them first, or save them to a file"
-        )
-    return Opened(stream)
-
-
-def _are_paths(source: Any) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
-    return not isinstance(source, np.ndarray) and all(
-        isinstance(item, (str, os.PathLike)) for item in source
-    )
-
-
-def _stamp(path: Any) -> tuple[str, int, int]:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        # The reader says what is wrong with it, in better words.
-        return (str(path), -1, -1)
-    return (str(path), found.st_size, found.st_mtime_ns)
-
-
-def _check_unchanged(opened: Opened) -> None:
-    for path, size, modified in opened.stamps:
-        if _stamp(path) != (path, size, modified):
-            raise DataError(
-                f"{path} changed while it was read (is the simulation still writing?)",
-                "fit a copy, or give --end",
-            )
-
-
-def _summary(opened: Opened, progress: Progress) -> InputSummary:
-    stream = opened.stream
-    if not opened.trajectories:
-        files = tuple(
-            (label, "", n) for label, n in zip(stream.labels, stream.lengths, strict=True)
-        )
-        return InputSummary("array", files, stream.n_frames, stream.n_features, stream.dt)
-    records = [file for t in opened.trajectories for file in t.files]
-    unique = {record.path: 0 for record in records}
-    for record in records:
-        unique[record.path] += record.frames
-    total = sum(Path(path).stat().st_size for path in unique)
-    with progress("hashing", total) as advance:
-        files = tuple((path, _sha256(path, advance), n) for path, n in unique.items())
-    kind = opened.trajectories[0].kind
-    return InputSummary(kind, files, stream.n_frames, stream.n_features, stream.dt)
-
-
-def _sha256(path: str, advance: Any) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-            advance(len(piece))
-    return digest.hexdigest()
-
-
-def _test_stream(
-    options: FitOptions, stream: FeatureStream, read: ReadOptions, progress: Progress
-) -> FeatureStream | None:
-    if options.test is None:
-        return None
-    test = options.test
-    if isinstance(test, (str, os.PathLike)):
-        test = [test]
-    if _are_paths(test):
-        trajectories = open_trajectories([Path(p) for p in test], read, progress)
-        return rebuild_features(
-            trajectories, stream.spec, drop_nonfinite=read.drop_nonfinite, progress=progress
-        ).cached()
-    return FeatureStream.from_arrays(test)
 
 
 # ------------------------------------------------------------------ choices
@@ -486,7 +389,7 @@ def _config(
 
 
 def _listed(source: Any) -> bool:
-    return not isinstance(source, FeatureStream) and _are_paths(source)
+    return not isinstance(source, FeatureStream) and are_paths(source)
 
 
 def _provenance(command: str, options: FitOptions, begun: float) -> dict[str, Any]:
@@ -592,7 +495,7 @@ def transform(
         source = [source]
     if isinstance(source, FeatureStream):
         stream = source
-    elif _are_paths(source):
+    elif are_paths(source):
         read = replace(read, select=read.select or model.features.select)
         stream = rebuild_features(
             open_trajectories([Path(p) for p in source], read, progress),
