@@ -164,7 +164,7 @@ def test_runs_of_two_frames(n_runs):
 
 
 def test_lag_one_short_of_the_length():
-    """A lag one below the length leaves one pair; a longer one is refused with the largest usable lag."""
+    """A lag one below the length leaves one pair; a longer one is refused, with the largest."""
     stream = FeatureStream.from_arrays([noise(8)])
     found, _ = accumulate(stream, [7])
     assert found.total().n == 1
