@@ -262,7 +262,9 @@ def _complex_columns(columns: Matrix, values: NDArray[np.complex128]) -> NDArray
     return found
 
 
-def _of_eig(blocks: BlockMoments, solution: Solution, values: NDArray[np.complex128]) -> Influences:
+def _of_eig(
+    blocks: BlockMoments, solution: Solution, values: NDArray[np.complex128], center: bool
+) -> Influences:
     assert solution.eigenvalues is not None
     k = len(values)
     everything = _complex_columns(solution.left, solution.eigenvalues)
