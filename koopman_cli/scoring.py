@@ -6,6 +6,7 @@ Scores at different lags mean different things and are never ranked against each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -148,12 +149,97 @@ def score_set(u: Matrix, s: Matrix, v: Matrix, test: Moments) -> FoldScore:
     w0, w1 = whiten(c00[inner]).matrix, whiten(c11[inner]).matrix
     small = w0.T @ c01[inner] @ w1
     ones = np.eye(w0.shape[1]), np.eye(w1.shape[1])
-    ratio = np.diag(c00)
     return FoldScore(
         float(vamp_score(ones[0], small, ones[1], r=1)),
         float(vamp_score(ones[0], small, ones[1], r=2)),
         vampe,
-        # A mode contributes s^2 (2 r - r^2), r = var(test)/var(train): outside [1/2, 2] the
-        # fold says how often the rare state was visited, not how good the model is.
-        poor=bool(np.any((ratio > 2) | (ratio < 0.5))),
+        poor=_too_few(np.diag(c00)),
     )
+
+
+def _too_few(ratio: Matrix) -> bool:
+    """Whether a set holds too few events to judge, from var(test)/var(train) of its modes.
+
+    A mode contributes s^2 (2 r - r^2): with r outside [1/2, 2] the score says how often the
+    rare state was visited, not how good the model is.
+    """
+    return bool(np.any((ratio > 2) | (ratio < 0.5)))
+
+
+#: Smallest pivot of a Cholesky factor with which nested models are scored at once.
+MIN_PIVOT = 1e-5
+
+
+def score_nested(
+    train: Moments, test: Moments, left: Matrix, right: Matrix, dims: Sequence[int]
+) -> list[FoldScore]:
+    r"""Scores of the models made of the first k functions, for several k at the cost of one.
+
+    With F = L L' (Cholesky) the leading block of L belongs to the leading block of F, so
+
+        P = L0^-1 (U'C01V) L1^-T
+
+    is whitened for every k by its own leading block: VAMP-2(k) = 1 + \|P[:k, :k]\|_F^2. VAMP-1
+    and VAMP-E need one singular value decomposition of a k x k matrix each.
+
+    Parameters
+    ----------
+    train, test : Moments
+        About the same shift and scale.
+    left, right : (d, k) arrays
+        Functions of the model, in the units of the features, slowest first.
+    dims : sequence of int
+        Numbers of functions, each at least 1 and at most k.
+
+    Returns
+    -------
+    list of FoldScore
+        Equal to :func:`singular_functions` and :func:`score_set` for each dim.
+    """
+    widest = max(dims)
+    a, b = left[:, :widest] / train.scale[:, None], right[:, :widest] / train.scale[:, None]
+    own, held = _through(train.covariances(), a, b), _through(test.covariances(), a, b)
+    factors = [_cholesky(m) for m in (own[0], own[2], held[0], held[2])]
+    if any(f is None for f in factors):
+        return [_score_one(train, test, left[:, :k], right[:, :k]) for k in dims]
+    (t00, t01, t11), m = _between(factors[:2], held), _between(factors[:2], own)[1]
+    p = _between(factors[2:], held)[1]
+    squares = np.cumsum(np.cumsum(p * p, axis=0), axis=1)
+    found = []
+    for k in dims:
+        u, s, vt = np.linalg.svd(m[:k, :k])
+        c00 = u.T @ t00[:k, :k] @ u
+        parts = (c00, u.T @ t01[:k, :k] @ vt.T, vt @ t11[:k, :k] @ vt.T)
+        found.append(
+            FoldScore(
+                1 + float(np.linalg.svd(p[:k, :k], compute_uv=False).sum()),
+                1 + float(squares[k - 1, k - 1]),
+                float(vamp_score(*parts, s, r="E")),
+                _too_few(np.diag(c00)),
+            )
+        )
+    return found
+
+
+def _cholesky(matrix: Matrix) -> Matrix | None:
+    """Lower factor, or None where the functions are too nearly dependent for it."""
+    try:
+        lower = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return None
+    return lower if np.diag(lower).min() > MIN_PIVOT else None
+
+
+def _between(factors: Sequence[Matrix | None], parts: tuple[Matrix, ...]) -> list[Matrix]:
+    """L0^-1 C00 L0^-T, L0^-1 C01 L1^-T and L1^-1 C11 L1^-T."""
+    inverse0, inverse1 = (np.linalg.inv(f) for f in factors if f is not None)
+    c00, c01, c11 = parts
+    return [
+        inverse0 @ c00 @ inverse0.T,
+        inverse0 @ c01 @ inverse1.T,
+        inverse1 @ c11 @ inverse1.T,
+    ]
+
+
+def _score_one(train: Moments, test: Moments, left: Matrix, right: Matrix) -> FoldScore:
+    return score_set(*singular_functions(train, left, right), test)

@@ -17,7 +17,7 @@ from koopman_cli.errors import KoopmanError, SupportError
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.scoring import FoldScore, score_set, singular_functions
+from koopman_cli.scoring import FoldScore, score_nested
 from koopman_cli.types import DimChoice, Score, ScoreEntry
 
 Matrix = NDArray[np.float64]
@@ -108,15 +108,12 @@ def _by_dim(
 ) -> list[FoldScore]:
     solution = solve(train)
     test = test.rebased(train.shift, train.scale)
-    found = []
-    for dim in dims:
-        k = min(keep_pairs(solution.eigenvalues, dim), solution.rank)
-        if k == 0:
-            found.append(FoldScore(1.0, 1.0, 1.0))
-            continue
-        u, s, v = singular_functions(train, solution.left[:, :k], solution.right[:, :k])
-        found.append(score_set(u, s, v, test))
-    return found
+    counts = [min(keep_pairs(solution.eigenvalues, dim), solution.rank) for dim in dims]
+    wanted = sorted({k for k in counts if k})
+    nothing = FoldScore(1.0, 1.0, 1.0)
+    scores = score_nested(train, test, solution.left, solution.right, wanted) if wanted else []
+    by_count = dict(zip(wanted, scores, strict=True))
+    return [by_count.get(k, nothing) for k in counts]
 
 
 def _gather(dim: int, train: FoldScore, held: list[FoldScore], blocks: int) -> Score:
