@@ -23,24 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli import __version__
-from koopman_cli.analysis.floor import noise_floor
-from koopman_cli.analysis.modes import EXTRA, model_modes
-from koopman_cli.analysis.projection import (
-    FIGURE_FRAMES,
-    gather,
-    sample_pairs,
-    thinned_frames,
-)
-from koopman_cli.analysis.spectrum import Context
 from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
 from koopman_cli.estimate import Estimate, Request, check_lag, estimate, scan_lags
-from koopman_cli.features import build_features, rebuild_features
+from koopman_cli.features import rebuild_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
-from koopman_cli.lifts import apply, evaluator
-from koopman_cli.linalg import RTOL, keep_pairs
+from koopman_cli.results import analyse, make_projection, project
 from koopman_cli.source import (
-    Opened,
     Source,
     are_paths,
     check_unchanged,
@@ -50,23 +39,10 @@ from koopman_cli.source import (
 )
 from koopman_cli.store.coordinates import Coordinates
 from koopman_cli.store.plain import to_plain
-from koopman_cli.types import (
-    FitResult,
-    InputSummary,
-    LagScan,
-    Model,
-    Progress,
-    Projection,
-    ReadOptions,
-    no_progress,
-)
+from koopman_cli.types import FitResult, LagScan, Model, Progress, ReadOptions, no_progress
 from koopman_cli.units import make_lag, parse_frames
 
 __all__ = ["FitOptions", "fit", "project", "transform"]
-
-#: Frames of block moments kept in a stored model, as bytes.
-STORED_BLOCK_BYTES = 32 * 2**20
-STORED_DIRECTIONS = 100
 
 
 @dataclass(frozen=True)
@@ -153,12 +129,12 @@ def fit(
     lag, scan = _lag(options.lag, stream, request)
     test = open_test(options.test, stream, read, progress)
     found = estimate(stream, request, lag, dim=_dim(options.dim), folds=options.folds, test=test)
-    result = _analyse(found, stream, scan)
+    result = analyse(found, stream, scan)
     notes = (*stream.notes, *why, *_scan_notes(scan, stream), *_dim_notes(found), *found.notes)
     result = replace(
         result,
         input=summarize(opened, progress),
-        projection=_projection(result.model, opened, stream, progress),
+        projection=make_projection(result.model, opened, stream, progress),
         notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
         warnings=_unique(*opened.stream.warnings, *stream.warnings, *result.warnings),
         config=_config(source, options, read, request, found),
@@ -208,7 +184,8 @@ def _scan_notes(scan: LagScan | None, stream: FeatureStream) -> tuple[str, ...]:
         return ()
     lag = make_lag(scan.chosen, stream.dt)
     in_time = "" if lag.unit == "frames" else f" ({lag.value:g} {lag.unit})"
-    return (f"lag {scan.chosen} frames{in_time}: {scan.reason}",)
+    frames = "1 frame" if scan.chosen == 1 else f"{scan.chosen} frames"
+    return (f"lag {frames}{in_time}: {scan.reason}",)
 
 
 def _dim_notes(found: Estimate) -> tuple[str, ...]:
@@ -221,145 +198,6 @@ def _times(count: int) -> str:
 
 def _unique(*texts: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
-
-
-# ------------------------------------------------------------------ analysis
-
-
-def _analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> FitResult:
-    request, solution, lag = found.request, found.solution, found.lag
-    floor = _floor(found, stream)
-    context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
-    modes, values = model_modes(found.merged, solution, context, found.dim)
-    warnings = [*found.warnings]
-    if scan is not None and not scan.converged:
-        warnings.append(f"lag {scan.reason}")
-    if found.solution.singular_values is not None and values is None:
-        warnings.append(
-            "the data are not symmetric in time within their errors, so singular values are "
-            "coherences and no timescales are given"
-        )
-    none_slow = not any(mode.verdict == "resolved" for mode in modes)
-    if none_slow or (found.dims is not None and found.dims.chosen == 0):
-        warnings.append("no slow mode in these features at this lag")
-        none_slow = True
-    notes = [] if found.effective_frames is None else [f"{found.effective_frames:.0f} effective"]
-    model = _model(found, stream, values, tuple(warnings))
-    return FitResult(
-        input=InputSummary("array", (), 0, 0, None),
-        model=model,
-        modes=modes,
-        score=found.score,
-        lag_scan=scan,
-        dim_choice=found.dims,
-        notes=tuple(notes),
-        warnings=tuple(warnings),
-        slow=not none_slow,
-    )
-
-
-def _floor(found: Estimate, stream: FeatureStream) -> float | None:
-    """Noise floor of the family; None where it has none (eig) or it cannot be told."""
-    if found.request.solver == "eig":
-        return None
-    pairs = sample_pairs(stream, found.lag, evaluator(found.lift), found.request.progress)
-    moving = found.solution.moving
-    return noise_floor(
-        pairs.x[:, moving],
-        pairs.y[:, moving],
-        pairs.groups,
-        reversible=found.request.solver == "reversible",
-        rtol=found.request.settings.rtol or RTOL[found.precision],
-        seed=found.request.seed,
-    )
-
-
-def _model(
-    found: Estimate,
-    stream: FeatureStream,
-    values: NDArray[np.complex128] | None,
-    warnings: tuple[str, ...],
-) -> Model:
-    solution = found.solution
-    k = keep_pairs(solution.eigenvalues, min(found.dim + EXTRA, solution.rank))
-    blocks, basis = found.blocks, None
-    if solution.left.shape[0] > STORED_DIRECTIONS:
-        basis = solution.left[:, :STORED_DIRECTIONS]
-        blocks = blocks.projected(solution.mean_x, basis)
-    size = 3 * blocks.xx.nbytes
-    if size > STORED_BLOCK_BYTES:
-        blocks = blocks.merged(blocks.frames * size / STORED_BLOCK_BYTES / blocks.n_blocks)
-    constant = tuple(
-        name for name, moves in zip(found.lift.names, solution.moving, strict=True) if not moves
-    )
-    singular = solution.singular_values
-    return Model(
-        family=found.request.name,
-        solve=found.request.solver,
-        settings=asdict(found.request.settings),
-        lag=make_lag(found.lag, stream.dt),
-        dt=stream.dt,
-        features=stream.spec,
-        lift=found.lift,
-        dropped=constant,
-        mean=solution.mean_x,
-        mean_right=solution.mean_y,
-        left=solution.left[:, :k],
-        right=solution.right[:, :k],
-        eigenvalues=None if values is None else values[:k],
-        singular_values=None if singular is None else singular[:k],
-        dim=found.dim,
-        rank=solution.rank,
-        pairs=round(found.blocks.total().n),
-        seed=found.request.seed,
-        precision=found.precision,
-        blocks=blocks,
-        basis=basis,
-        warnings=warnings,
-    )
-
-
-def project(model: Model, features: NDArray[Any]) -> NDArray[np.float64]:
-    """Slow functions of frames: psi(x) = (chi(x) - mean) left, (n, d) -> (n, k)."""
-    lifted = apply(model.lift, features)
-    value: NDArray[np.float64] = (np.asarray(lifted, np.float64) - model.mean) @ model.left
-    return value
-
-
-def _projection(
-    model: Model, opened: Opened, stream: FeatureStream, progress: Progress
-) -> Projection:
-    wanted = thinned_frames(stream.lengths, FIGURE_FRAMES)
-    values = gather(stream, wanted, lambda x: project(model, x), progress, "projecting")
-    names, torsions = _torsions(opened, stream, wanted, progress)
-    return Projection(
-        np.repeat(np.arange(len(wanted)), [len(w) for w in wanted]),
-        np.concatenate([stream.frame_index(i, w) for i, w in enumerate(wanted)]),
-        np.concatenate([v for v in values if len(v)]),
-        torsions,
-        names,
-    )
-
-
-def _torsions(
-    opened: Opened, stream: FeatureStream, wanted: list[NDArray[np.int64]], progress: Progress
-) -> tuple[tuple[str, ...], NDArray[np.float64] | None]:
-    """Backbone torsions at the frames of the figures, from the features where they are there."""
-    if stream.spec.kind != "md":
-        return (), None
-    from koopman_cli.features import angles
-
-    source = stream
-    if not angles(stream.spec.names, np.empty((0, stream.n_features)))[0]:
-        try:
-            source = build_features(opened.trajectories, "torsions")
-        except DataError:
-            return (), None
-        if source.lengths != stream.lengths:
-            return (), None
-    values = np.concatenate([v for v in gather(source, wanted, None, progress) if len(v)])
-    names, found = angles(source.spec.names, values)
-    return names, found.astype(np.float64)
 
 
 # ------------------------------------------------------------------ provenance

@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="koopman", message="%(prog)s %(version)s")
 def koopman() -> None:
-    r"""Slow modes from molecular-dynamics trajectories and other time series.
+    """Slow modes from molecular-dynamics trajectories and other time series.
 
     koopman reads trajectories, featurizes them, fits TICA, VAMP or EDMD models, scores them
     all with one VAMP score on held-out blocks and reports how slow the slow modes are.

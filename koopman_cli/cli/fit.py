@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:
-    r"""Fit a model to trajectories and report its slow modes.
+    """Fit a model to trajectories and report its slow modes.
 
     Several PATHs are several trajectories (with --join, parts of one). A bare lag counts
     frames as read; a lag with a unit must be a multiple of the time step. What is not given

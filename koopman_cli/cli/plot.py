@@ -23,7 +23,7 @@ from koopman_cli.errors import SupportError, UsageError
 def command(
     run: str, kinds: tuple[str, ...], formats: str, width: str, out: str | None, **values: Any
 ) -> None:
-    r"""Draw figures of a RUN directory.
+    """Draw figures of a RUN directory.
 
     KIND is spectrum, timescales, eigenfunctions, free-energy, coordinates or scores; all that
     have data are drawn where none is given.

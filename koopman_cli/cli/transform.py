@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @force_option
 @common_options
 def command(**values: Any) -> None:
-    r"""Project trajectories onto the slow functions of a RUN.
+    """Project trajectories onto the slow functions of a RUN.
 
     The input must give the features of the model, by name and order. The output holds one
     (frames, dim) array per trajectory.

@@ -1,0 +1,182 @@
+"""From an estimate to a result: modes, noise floor, the model to store, the projection."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.analysis.floor import noise_floor
+from koopman_cli.analysis.modes import EXTRA, model_modes
+from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, sample_pairs, thinned_frames
+from koopman_cli.analysis.spectrum import Context
+from koopman_cli.errors import DataError
+from koopman_cli.estimate import Estimate
+from koopman_cli.features import build_features
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import apply, evaluator
+from koopman_cli.linalg import RTOL, keep_pairs
+from koopman_cli.source import Opened
+from koopman_cli.types import FitResult, InputSummary, LagScan, Mode, Model, Progress, Projection
+from koopman_cli.units import make_lag
+
+#: Frames of block moments kept in a stored model, as bytes.
+STORED_BLOCK_BYTES = 32 * 2**20
+STORED_DIRECTIONS = 100
+
+
+def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> FitResult:
+    """Modes, verdicts, warnings and the model to store; the input is described elsewhere."""
+    request, solution, lag = found.request, found.solution, found.lag
+    floor = _floor(found, stream)
+    context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
+    modes, values = model_modes(found.merged, solution, context, found.dim)
+    warnings = [*found.warnings]
+    if scan is not None and not scan.converged:
+        warnings.append(f"lag {scan.reason}")
+    if found.solution.singular_values is not None and values is None:
+        warnings.append(
+            "the data are not symmetric in time within their errors, so singular values are "
+            "coherences and no timescales are given"
+        )
+    none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
+        _is_slow(mode, context) for mode in modes
+    )
+    if none_slow:
+        warnings.append("no slow mode in these features at this lag")
+    if stream.window >= lag:
+        warnings.append(
+            f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
+            "share frames: values near 1 only say that"
+        )
+    notes = [] if found.effective_frames is None else [f"{found.effective_frames:.0f} effective"]
+    model = _model(found, stream, values, tuple(warnings))
+    return FitResult(
+        input=InputSummary("array", (), 0, 0, None),
+        model=model,
+        modes=modes,
+        score=found.score,
+        lag_scan=scan,
+        dim_choice=found.dims,
+        notes=tuple(notes),
+        warnings=tuple(warnings),
+        slow=not none_slow,
+    )
+
+
+def _is_slow(mode: Mode, context: Context) -> bool:
+    """Whether anything slow is there at all, resolved or not (the data may be too short)."""
+    if mode.verdict == "resolved":
+        return True
+    if mode.eigenvalue is None or mode.verdict == "invalid":
+        return False
+    size = abs(mode.eigenvalue) if mode.eigenvalue.imag else mode.eigenvalue.real
+    outlives_lag = mode.timescale is not None and mode.timescale.value > context.lag.value
+    return (size >= 1 or outlives_lag) and size > (context.floor or 0.0)
+
+
+def _floor(found: Estimate, stream: FeatureStream) -> float | None:
+    """Noise floor of the family; None where it has none (eig) or it cannot be told."""
+    if found.request.solver == "eig":
+        return None
+    pairs = sample_pairs(stream, found.lag, evaluator(found.lift), found.request.progress)
+    moving = found.solution.moving
+    return noise_floor(
+        pairs.x[:, moving],
+        pairs.y[:, moving],
+        pairs.groups,
+        reversible=found.request.solver == "reversible",
+        rtol=found.request.settings.rtol or RTOL[found.precision],
+        seed=found.request.seed,
+    )
+
+
+def _model(
+    found: Estimate,
+    stream: FeatureStream,
+    values: NDArray[np.complex128] | None,
+    warnings: tuple[str, ...],
+) -> Model:
+    solution = found.solution
+    k = keep_pairs(solution.eigenvalues, min(found.dim + EXTRA, solution.rank))
+    blocks, basis = found.blocks, None
+    if solution.left.shape[0] > STORED_DIRECTIONS:
+        basis = solution.left[:, :STORED_DIRECTIONS]
+        blocks = blocks.projected(solution.mean_x, basis)
+    size = 3 * blocks.xx.nbytes
+    if size > STORED_BLOCK_BYTES:
+        blocks = blocks.merged(blocks.frames * size / STORED_BLOCK_BYTES / blocks.n_blocks)
+    constant = tuple(
+        name for name, moves in zip(found.lift.names, solution.moving, strict=True) if not moves
+    )
+    singular = solution.singular_values
+    return Model(
+        family=found.request.name,
+        solve=found.request.solver,
+        settings=asdict(found.request.settings),
+        lag=make_lag(found.lag, stream.dt),
+        dt=stream.dt,
+        features=stream.spec,
+        lift=found.lift,
+        dropped=constant,
+        mean=solution.mean_x,
+        mean_right=solution.mean_y,
+        left=solution.left[:, :k],
+        right=solution.right[:, :k],
+        eigenvalues=None if values is None else values[:k],
+        singular_values=None if singular is None else singular[:k],
+        dim=found.dim,
+        rank=solution.rank,
+        pairs=round(found.blocks.total().n),
+        seed=found.request.seed,
+        precision=found.precision,
+        blocks=blocks,
+        basis=basis,
+        warnings=warnings,
+    )
+
+
+def project(model: Model, features: NDArray[Any]) -> NDArray[np.float64]:
+    """Slow functions of frames: psi(x) = (chi(x) - mean) left, (n, d) -> (n, k)."""
+    lifted = apply(model.lift, features)
+    value: NDArray[np.float64] = (np.asarray(lifted, np.float64) - model.mean) @ model.left
+    return value
+
+
+def make_projection(
+    model: Model, opened: Opened, stream: FeatureStream, progress: Progress
+) -> Projection:
+    """Slow functions, and backbone torsions where there are any, at thinned frames."""
+    wanted = thinned_frames(stream.lengths, FIGURE_FRAMES)
+    values = gather(stream, wanted, lambda x: project(model, x), progress, "projecting")
+    names, torsions = _torsions(opened, stream, wanted, progress)
+    return Projection(
+        np.repeat(np.arange(len(wanted)), [len(w) for w in wanted]),
+        np.concatenate([stream.frame_index(i, w) for i, w in enumerate(wanted)]),
+        np.concatenate([v for v in values if len(v)]),
+        torsions,
+        names,
+    )
+
+
+def _torsions(
+    opened: Opened, stream: FeatureStream, wanted: list[NDArray[np.int64]], progress: Progress
+) -> tuple[tuple[str, ...], NDArray[np.float64] | None]:
+    """Backbone torsions at the frames of the figures, from the features where they are there."""
+    if stream.spec.kind != "md":
+        return (), None
+    from koopman_cli.features import angles
+
+    source = stream
+    if not angles(stream.spec.names, np.empty((0, stream.n_features)))[0]:
+        try:
+            source = build_features(opened.trajectories, "torsions")
+        except DataError:
+            return (), None
+        if source.lengths != stream.lengths:
+            return (), None
+    values = np.concatenate([v for v in gather(source, wanted, None, progress) if len(v)])
+    names, found = angles(source.spec.names, values)
+    return names, found.astype(np.float64)
