@@ -1,0 +1,108 @@
+"""``koopman info``: what is in the input, before anything is fitted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from koopman_cli.cli.options import (
+    common_options,
+    need_paths,
+    paths_argument,
+    read_options,
+    reading_options,
+)
+
+if TYPE_CHECKING:
+    from koopman_cli.io import Inspection
+
+
+@click.command(short_help="what is in there: frames, time step, gaps, bad values, usable lags")
+@paths_argument
+@reading_options
+@common_options
+def command(**values: Any) -> None:
+    """Look through the input once and tell what is in it.
+
+    Says for each trajectory: kind, frames, time step and where it is from, atoms and residues
+    or columns, values that are not finite, constant columns, repeated frames, memory needed,
+    usable lags, and whatever is odd.
+
+    \b
+    koopman info traj.h5
+    koopman info run*.xtc --top top.pdb --json
+    """
+    need_paths(values["paths"])
+    from koopman_cli.cli.output import make_progress, print_json, say
+    from koopman_cli.io import inspect
+    from koopman_cli.store.plain import to_plain
+
+    progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
+    found = inspect(list(values["paths"]), read_options(values), progress)
+    if values["as_json"]:
+        print_json({"schema": 1, "trajectories": [to_plain(item) for item in found]})
+        return
+    for i, item in enumerate(found):
+        for line in ([""] if i else []) + _lines(item):
+            say(line)
+
+
+def _lines(item: Inspection) -> list[str]:
+    many = f" from {len(item.files)} files" if len(item.files) > 1 else ""
+    lines = [f"{item.label}: {_KINDS[item.kind]}, {item.frames} frames{many}"]
+    lines += _time_lines(item)
+    lines.append(f"  {_contents(item)}")
+    if item.cell is not None:
+        lines.append(f"  unit cell: {'valid' if item.cell else 'none, so no minimum image'}")
+    bad = item.nonfinite
+    if bad.frames:
+        frame, name = bad.first or (0, "")
+        lines.append(
+            f"  not finite: {bad.values} values in {bad.frames} frames ({_ranges(bad.ranges)}), "
+            f"first {name} in frame {frame}"
+        )
+    if item.constant:
+        lines.append(f"  constant: {_some(item.constant)}")
+    if item.repeated_frames:
+        lines.append(
+            f"  repeated: {item.repeated_frames} frames equal the one before "
+            f"({_ranges(item.repeated)})"
+        )
+    sizes = ", ".join(f"{size / 2**20:.1f} MB as {kind}" for kind, size in item.memory.items())
+    lines.append(f"  all columns in memory: {sizes}")
+    usable = "none" if item.lags is None else f"{item.lags[0]} to {item.lags[1]} frames"
+    lines.append(f"  usable lags: {usable}")
+    return lines + [f"  Warning: {warning}" for warning in item.warnings]
+
+
+_KINDS = {"md": "molecular dynamics", "array": "array", "field": "field"}
+
+
+def _time_lines(item: Inspection) -> list[str]:
+    if item.dt is None:
+        step = "none known (--dt gives one)"
+    else:
+        origin = f", from {item.dt.origin}" if item.dt.origin else ""
+        step = f"{item.dt.value:g} {item.dt.unit or 'time units'}{origin}"
+    lines = [f"  time step: {step}"]
+    if item.time is not None:
+        lines.append(f"  time stamps: {item.time[0]:g} to {item.time[1]:g}")
+    if item.segments > 1:
+        lines.append(f"  contiguous stretches: {item.segments}")
+    return lines
+
+
+def _contents(item: Inspection) -> str:
+    if item.atoms is not None:
+        return f"{item.atoms} atoms in {item.residues} residues, {item.dtype}"
+    return f"{item.columns} columns ({_some(item.names)}), {item.dtype}"
+
+
+def _some(names: tuple[str, ...], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _ranges(ranges: tuple[tuple[int, int], ...]) -> str:
+    return _some(tuple(str(a) if a == b else f"{a}-{b}" for a, b in ranges), 6)
