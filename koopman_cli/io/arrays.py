@@ -28,7 +28,7 @@ class Field:
     axis: bool = False
 
     def __str__(self) -> str:
-        return f"{'x'.join(map(str, self.shape)) or 'one number'} {self.dtype}"
+        return f"{'x'.join(map(str, self.shape)) or 'one number'} {self.dtype.name}"
 
 
 @dataclass(frozen=True)

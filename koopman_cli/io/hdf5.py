@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,8 @@ class _Opener:
             data, reverse = handle[self.name], _is_matlab(handle)
 
             def block(index: tuple[slice, ...]) -> Any:
+                if reverse and len(index) < data.ndim:
+                    return data[index[0], 0]
                 if reverse:
                     return np.transpose(data[tuple(reversed(index))])
                 return data[index]
@@ -119,6 +121,12 @@ def open_hdf5_array(path: str, options: ReadOptions) -> Source:
     """
     with open_hdf5(path) as handle:
         fields = _datasets(handle)
+        matlab = _is_matlab(handle)
+    if matlab and options.time_axis is None and not options.ensemble:
+        # MATLAB has no 1-D arrays: a row vector is a series of numbers.
+        for name, found in fields.items():
+            if len(found.shape) == 2 and found.shape[0] == 1:
+                fields[name] = replace(found, shape=found.shape[1:])
     names = pick(path, fields, tuple(v.strip("/") for v in options.var))
     openers = {name: _Opener(path, name) for name in names}
     return array_source(path, "HDF5", {n: fields[n] for n in names}, openers, options)

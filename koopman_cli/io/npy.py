@@ -72,26 +72,40 @@ def read_header(handle: IO[bytes], path: str) -> Header:
 
 
 class _Rows(RowFile):
-    """Rows along the first axis of C-ordered data; flat items are reshaped per row."""
+    """Frames of C-ordered data; ``lead`` axes in front count them (2 for ensembles)."""
 
-    def __init__(self, path: str, header: Header) -> None:
-        self.header = header
-        width = math.prod(header.shape[1:])
+    def __init__(self, path: str, header: Header, lead: int) -> None:
+        self.shape, self.lead = header.shape, lead
+        width = math.prod(header.shape[lead:])
         super().__init__(path, header.offset, np.dtype([("row", header.dtype, (width,))]))
 
     def slab(self, index: tuple[slice, ...]) -> NDArray[Any]:
         """The rectangle ``index`` of the array."""
-        start, stop, step = index[0].indices(self.header.shape[0])
-        count = len(range(start, stop, step))
-        rows = self.rows(start, count, step)["row"]
-        return rows.reshape(count, *self.header.shape[1:])[(slice(None), *index[1:])]
+        first, count, step = _span(index[0], self.shape[0])
+        inner = self.shape[self.lead :]
+        if self.lead == 1:
+            rows = self.rows(first, count, step)["row"]
+            return rows.reshape(count, *inner)
+        each = self.shape[1]
+        if count == 1:
+            start, n, step = _span(index[1], each)
+            rows = self.rows(first * each + start, n, step)["row"]
+            return rows.reshape(1, n, *inner)
+        rows = self.rows(first * each, count * each)["row"]
+        return rows.reshape(count, each, *inner)[:, index[1]]
+
+
+def _span(index: slice, n: int) -> tuple[int, int, int]:
+    """First item, number of items and step of a slice."""
+    start, stop, step = index.indices(n)
+    return start, len(range(start, stop, step)), step
 
 
 class _ZipRows(_Rows):
     """Rows from a member of a zip file: forward only, skipping what lies between."""
 
-    def __init__(self, path: str, member: str, header: Header) -> None:
-        super().__init__(path, header)
+    def __init__(self, path: str, member: str, header: Header, lead: int) -> None:
+        super().__init__(path, header, lead)
         self.member = member
 
     def open(self) -> IO[bytes]:
@@ -170,7 +184,7 @@ def open_npy(path: str, request: Request) -> Source:
 
     @contextmanager
     def rows() -> Iterator[Block]:
-        with _Rows(path, header) as source:
+        with _Rows(path, header, 2 if options.ensemble else 1) as source:
             yield source.slab
 
     @contextmanager
@@ -237,14 +251,16 @@ def open_npz(path: str, request: Request) -> Source:
         header, size = members[name]
         _checked(f"{path}: {name}", header, size - header.offset, allow_truncated=False)
         plain = not header.fortran or len(header.shape) < 2
+        lead = 2 if options.ensemble else 1
         stream = plain and _is_time_first(header.shape, options.time_axis, options.ensemble)
-        openers[name] = _zip_opener(path, f"{name}.npy", header, stream)
+        openers[name] = _zip_opener(path, f"{name}.npy", header, lead if stream else 0)
     fields = {n: Field(members[n][0].shape, members[n][0].dtype) for n in names}
     return array_source(path, "npz", fields, openers, options)
 
 
-def _zip_opener(path: str, member: str, header: Header, stream: bool) -> Any:
-    if not stream and header.size > _HELD_BYTES:
+def _zip_opener(path: str, member: str, header: Header, lead: int) -> Any:
+    """Streams frames counted by ``lead`` axes; 0 holds the whole array instead."""
+    if not lead and header.size > _HELD_BYTES:
         raise DataError(
             f"{path}: {member} ({header.size / 2**20:.0f} MiB) is not stored frame by frame",
             "save it C-ordered with time first, or as npy",
@@ -252,12 +268,11 @@ def _zip_opener(path: str, member: str, header: Header, stream: bool) -> Any:
 
     @contextmanager
     def opener() -> Iterator[Block]:
-        with _ZipRows(path, member, header) as source:
-            if stream:
+        with _ZipRows(path, member, header, lead) as source:
+            if lead:
                 yield source.slab
                 return
-            everything = _ZipRows.block(source, 0, header.shape[0])["row"]
-            flat = everything.reshape(-1)
+            flat = source.block(0, 1)["row"].reshape(-1)
             if header.fortran:
                 whole = flat.reshape(header.shape[::-1]).transpose()
             else:

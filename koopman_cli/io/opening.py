@@ -55,15 +55,15 @@ def _window(label: str, n: int, options: ReadOptions, dt: TimeStep | None) -> tu
     for name, value in (("--begin", begin), ("--end", end)):
         if value < 0:
             raise UsageError(f"{name} {value}: frames count from 0", "give a number of 0 or more")
-    if begin >= end:
-        raise UsageError(
-            f"--begin {options.begin or 0} is not before --end {options.end}",
-            "the range is half-open: --begin 10 --end 20 takes frames 10 to 19",
-        )
     if begin >= n:
         raise DataError(
             f"{label}: has {n} frames, none from --begin {options.begin} on",
             f"choose --begin below {n}",
+        )
+    if begin >= end:
+        raise UsageError(
+            f"--begin {options.begin or 0} is not before --end {options.end}",
+            "the range is half-open: --begin 10 --end 20 takes frames 10 to 19",
         )
     return begin, min(end, n)
 

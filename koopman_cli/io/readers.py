@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -64,6 +65,7 @@ _ALSO = {
     "table": ("mdcrd", "xyz", "lammpstrj", "gro", "pdb"),
     "xyz": ("table",),
 }
+_MDCRD = re.compile(r"( *-?\d+\.\d{3}){10}")
 _TEXT = ("lammpstrj", "gro", "pdb", "xyz", "mdcrd", "table")
 _PDB = re.compile(r"(ATOM|HETATM|CRYST1|HEADER|MODEL|REMARK|TITLE|COMPND|EXPDTA|AUTHOR) ")
 
@@ -108,29 +110,51 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _text_form(lines: list[str]) -> str | None:
-    """The text format that the first lines show; None if they could be anything."""
-    first = next((line for line in lines if line.strip()), "")
-    if first.startswith("#! FIELDS"):
-        return "table"
-    if first.startswith("ITEM: TIMESTEP"):
-        return "lammpstrj"
-    if _PDB.match(first.ljust(7)):
-        return "pdb"
-    if (
+def _is_mdcrd(lines: list[str]) -> bool:
+    """A title, then ten numbers of eight characters per line."""
+    found = [bool(_MDCRD.fullmatch(line.rstrip())) for line in lines[:2]]
+    return found == [False, True]
+
+
+def _is_gro(lines: list[str]) -> bool:
+    """A title, a count, then numbers from column 21 on."""
+    return (
         len(lines) > 2
         and lines[1].strip().isdigit()
-        and re.match(r".{20}( *-?\d+\.\d+){3}", lines[2])
-    ):
-        return "gro"
+        and bool(re.match(r".{20}( *-?\d+\.\d+){3}", lines[2]))
+    )
+
+
+def _is_xyz(lines: list[str]) -> bool:
+    """A count, a comment, then a name before the numbers."""
     third = lines[2].split() if len(lines) > 2 else []
-    if first.strip().isdigit() and len(third) >= 4 and not _is_number(third[0]):
-        return "xyz"
-    if len(lines) > 1 and re.fullmatch(r"( *-?\d+\.\d{3}){10}", lines[1].rstrip()):
-        return "mdcrd" if not re.fullmatch(r"( *-?\d+\.\d{3}){10}", first.rstrip()) else "table"
+    return lines[0].strip().isdigit() and len(third) >= 4 and not _is_number(third[0])
+
+
+def _is_table(lines: list[str]) -> bool:
+    """Numbers in the second line that is no comment (the first may hold names)."""
     body = [line for line in lines if line.strip() and line.lstrip()[0] not in "#@;%"][:2]
     words = [w for w in re.split(r"[\s,;]+", body[-1].strip()) if w] if body else []
-    return "table" if words and all(_is_number(w) for w in words) else None
+    return bool(words) and all(_is_number(w) for w in words)
+
+
+#: Tried in this order; the first that fits names the format.
+_TEXT_FORMS: tuple[tuple[str, Callable[[list[str]], bool]], ...] = (
+    ("table", lambda lines: lines[0].startswith("#! FIELDS")),
+    ("lammpstrj", lambda lines: lines[0].startswith("ITEM:")),
+    ("mdcrd", _is_mdcrd),
+    ("pdb", lambda lines: bool(_PDB.match(lines[0].ljust(7)))),
+    ("gro", _is_gro),
+    ("xyz", _is_xyz),
+    ("table", _is_table),
+)
+
+
+def _text_form(lines: list[str]) -> str | None:
+    """The text format that the first lines show; None if they could be anything."""
+    while lines and not lines[0].strip():
+        lines = lines[1:]
+    return next((form for form, fits in _TEXT_FORMS if lines and fits(lines)), None)
 
 
 def sniff(path: str) -> tuple[str | None, bool]:

@@ -3,142 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError, did_you_mean
+from koopman_cli.io.dialect import Dialect, dialect, is_data, open_text, split, to_number
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
 from koopman_cli.types import ReadOptions
 from koopman_cli.units import SECONDS
 
-#: How a number that is not there is written.
-_MISSING = {"", "na", "n/a", "null", "none", "nan", "-nan"}
 _TIME = re.compile(r"(?:time|t)\s*(?:[\[(/]\s*([A-Za-zµ]+)\s*[\])]?)?$", re.IGNORECASE)
 _LINES = 50_000
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a table is written: separator (None: white space), names, lines before the data."""
-
-    separator: str | None
-    names: tuple[str, ...]
-    header_lines: int
-    units: tuple[str, ...]
-    colvar: bool = False
-
-
-def _text(path: str) -> IO[str]:
-    return Path(path).open(encoding="utf-8-sig", errors="replace", newline=None)
-
-
-def _is_data(line: str) -> bool:
-    text = line.lstrip()
-    return bool(text) and text[0] not in "#@;%"
-
-
-def _split(line: str, separator: str | None) -> list[str]:
-    return [part.strip().strip("\"'") for part in line.strip().split(separator)]
-
-
-def _number(text: str) -> float:
-    return math.nan if text.lower() in _MISSING else float(text)
-
-
-def _numbers(parts: list[str]) -> list[float] | None:
-    try:
-        return [_number(p) for p in parts]
-    except ValueError:
-        return None
-
-
-def _separator(line: str) -> str | None:
-    return next((s for s in (",", ";", "\t") if s in line), None)
-
-
-def _set_fields(lines: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Names of ``#! FIELDS`` and values of ``#! SET`` in a COLVAR header."""
-    names: tuple[str, ...] = ()
-    values: dict[str, str] = {}
-    for line in lines:
-        words = line.split()
-        if words[1:2] == ["FIELDS"]:
-            names = tuple(words[2:])
-        elif words[1:2] == ["SET"] and len(words) > 3:
-            values[words[2]] = words[3]
-    return names, values
-
-
-def _colvar(path: str, head: list[str]) -> Dialect:
-    names, values = _set_fields(itertools.takewhile(lambda ln: ln.startswith("#!"), head))
-    if not names:
-        raise DataError(f"{path}: its FIELDS line names no columns", "check its first line")
-    turns = [(values.get(f"min_{n}"), values.get(f"max_{n}")) for n in names]
-    units = tuple("rad" if turn == ("-pi", "pi") else "" for turn in turns)
-    return Dialect(None, names, 0, units, colvar=True)
-
-
-def _table(path: str, head: list[str]) -> Dialect:
-    data = [(i, line) for i, line in enumerate(head) if _is_data(line)]
-    if not data:
-        raise DataError(f"{path}: no line of numbers in it", "expected one frame per line")
-    at, line = data[0]
-    separator = _separator(line)
-    parts = _split(line, separator)
-    if _numbers(parts) is not None and not all(p.lower() in _MISSING for p in parts):
-        comment = head[at - 1].lstrip("#@;% ") if at else ""
-        names = tuple(_split(comment, _separator(comment))) if comment.strip() else ()
-        if (
-            len(names) != len(parts)
-            or _numbers(list(names)) is not None
-            or len(set(names)) < len(names)
-        ):
-            names = tuple(f"x{j + 1}" for j in range(len(parts)))
-        return Dialect(separator, names, 0, ("",) * len(names))
-    body = _numbers(_split(data[1][1], separator)) if len(data) > 1 else None
-    if body is None:
-        raise DataError(
-            f"{path}: line {data[1][0] + 1 if len(data) > 1 else at + 1} holds no numbers",
-            "expected one frame per line, numbers separated by commas, tabs or spaces",
-        )
-    names = tuple(p or f"x{j + 1}" for j, p in enumerate(parts))
-    if len(names) != len(body):
-        raise DataError(
-            f"{path}: {len(names)} names for {len(body)} columns", "repair its first line"
-        )
-    return Dialect(separator, names, 1, ("",) * len(names))
-
-
-def dialect(path: str) -> Dialect:
-    """How the table is written, judged by its first lines.
-
-    Raises
-    ------
-    DataError
-        There are no numbers in it.
-    """
-    with _text(path) as handle:
-        head = list(itertools.islice(handle, 200))
-    first = next((line for line in head if line.strip()), "")
-    if first.startswith("#! FIELDS"):
-        return _colvar(path, head)
-    return _table(path, head)
 
 
 def _lines(path: str, form: Dialect) -> Iterator[tuple[int, str]]:
     """(line number, text) of the data lines; COLVAR headers of restarts must agree."""
     skip = form.header_lines
-    with _text(path) as handle:
+    with open_text(path) as handle:
         for number, line in enumerate(handle, 1):
-            if _is_data(line):
+            if is_data(line):
                 if skip:
                     skip -= 1
                 else:
@@ -171,7 +58,7 @@ def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np
         pass
     out = np.empty((len(lines), width))
     for i, (number, text) in enumerate(lines):
-        parts = _split(text, form.separator)
+        parts = split(text, form.separator)
         if len(parts) != width:
             raise DataError(
                 f"{path}: line {number} has {len(parts)} columns, expected {width}",
@@ -179,7 +66,7 @@ def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np
             )
         for j, part in enumerate(parts):
             try:
-                out[i, j] = _number(part)
+                out[i, j] = to_number(part)
             except ValueError:
                 raise DataError(
                     f"{path}: line {number}, column {form.names[j]}: {part[:40]!r} is no number",
@@ -209,10 +96,10 @@ def _clock(form: Dialect) -> tuple[int | None, str]:
 
 def _is_cut(line: str, before: str, form: Dialect) -> bool:
     """Whether the last line ends early: columns are missing, or digits and the end of line."""
-    cells = _split(line, form.separator)
+    cells = split(line, form.separator)
     if len(cells) < len(form.names):
         return True
-    others = _split(before, form.separator) if before else cells
+    others = split(before, form.separator) if before else cells
     digits = [len(c[-1].partition(".")[2]) for c in (cells, others)]
     return not line.endswith("\n") and digits[0] < digits[1]
 
@@ -228,7 +115,7 @@ def _scan(
         n, last = n + len(piece), piece[-1]
         if clock is not None:
             try:
-                cells = [_number(_split(text, form.separator)[clock]) for _, text in piece]
+                cells = [to_number(split(text, form.separator)[clock]) for _, text in piece]
             except (ValueError, IndexError):
                 cells = list(_parse(path, piece, form)[:, clock])
             stamps += cells

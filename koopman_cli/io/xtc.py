@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import struct
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -18,7 +20,8 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
+from koopman_cli.errors import DataError
+from koopman_cli.io.source import BLOCK_BYTES, Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
 from koopman_cli.io.xtcbits import atom_bits, sound
 
@@ -29,7 +32,7 @@ _SMALLEST, _TABLE = 9, 73  # valid indices into the xtc table of magic integers
 _WINDOW = 2**20
 
 #: Above this, walking the bits costs more than decoding, and only headers are checked.
-_CHECKED_ATOMS = 20_000
+_CHECKED_ATOMS = 10_000
 
 
 @dataclass(frozen=True)
@@ -162,15 +165,24 @@ def check_frames(path: str, handle: IO[bytes], walk: Walk, frames: range) -> Non
         return
     data, starts = _bytes_of(handle, walk, frames)
     begins = np.array(starts, np.int64)
-    head = data[begins[:, None] + np.arange(_XTC.size, _XTC.size + _PACKED.size + 8)]
-    words = np.ascontiguousarray(head[:, :36]).view(">i4").astype(np.int64)
-    wide = int(walk.magic == _LARGE)
-    counts = words[:, 8] if not wide else head[:, 32:40].copy().view(">i8")[:, 0].astype(np.int64)
-    payload = begins + _XTC.size + _PACKED.size + 4 * (1 + wide)
-    places = np.stack([payload, counts], axis=1)
+    head = data[begins[:, None] + np.arange(_XTC.size, _XTC.size + _PACKED.size + 4)]
+    words = np.ascontiguousarray(head).view(">i4").astype(np.int64)
+    places = np.stack([begins + _XTC.size + _PACKED.size + 4, words[:, 8]], axis=1)
     good = sound(data, places, atom_bits(words[:, 1:7]), words[:, 7], walk.n_atoms)
     if not good.all():
         raise damaged(path, frames[int(np.flatnonzero(~good)[0])], "it does not unpack")
+
+
+@contextmanager
+def ascii_name(path: str) -> Iterator[str]:
+    """A name of the file in plain ASCII, which is all that mdtraj's reader takes."""
+    if path.isascii():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, "run.xtc")
+        link.symlink_to(Path(path).resolve())
+        yield str(link)
 
 
 def open_xtc(path: str, request: Request) -> Source:
@@ -185,14 +197,28 @@ def open_xtc(path: str, request: Request) -> Source:
     """
     walk = walk_xtc(path)
     complete(path, walk, request)
+    if walk.magic == _LARGE:
+        raise DataError(
+            f"{path}: an xtc file for frames beyond 2 GiB (magic 2023), which cannot be decoded",
+            "write the atoms of interest to a new file (gmx trjconv with an index group)",
+        )
     topology, atoms = request.atoms(path, walk.n_atoms)
 
     def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:
         from mdtraj.formats import XTCTrajectoryFile
 
-        with XTCTrajectoryFile(path) as handle, Path(path).open("rb") as raw:
+        with (
+            ascii_name(path) as name,
+            XTCTrajectoryFile(name) as handle,
+            Path(path).open("rb") as raw,
+        ):
+            checked = start
             for first, count in spans(start, stop, step, block_size(size, 12 * walk.n_atoms)):
-                check_frames(path, raw, walk, range(first, first + count * step, step))
+                if first >= checked:
+                    ahead = max(count, BLOCK_BYTES * len(walk.offsets) // walk.end)
+                    frames = range(first, min(stop, first + ahead * step), step)
+                    check_frames(path, raw, walk, frames)
+                    checked = frames[-1] + 1
                 try:
                     if first and (step > 1 or first == start):
                         handle.seek(first)

@@ -81,6 +81,8 @@ def sound(
         small = np.where(flag, small + five % 3 - 1, small)
         left = left - 1 - run
         fine = (at <= ends) & (left >= 0) & (small >= _SMALLEST) & (small < _TABLE)
+        if fine.all() and left.all():
+            continue
         done = fine & (left == 0)
         good[which[done]] = at[done] > ends[done] - 8
         keep = fine & (left > 0)
