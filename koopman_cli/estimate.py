@@ -253,6 +253,8 @@ def estimate(
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
     notes, warnings = [], [w for w in (few, unreliable) if w]
+    if effective is not None:
+        notes.append(f"Koopman reweighting: {effective:.0f} effective of {total.n:.0f} pairs")
     choice = None
     if dim is None:
         scores = score_dims(total, bound.solve, parts, dims, merged.n_blocks)
@@ -304,6 +306,12 @@ def _moments(
     if not request.reweights:
         return blocks, precision, None, 1
     weights, effective = koopman_weights(blocks.total(), function, blocks.eps)
+    rank = request.solve(blocks.total(), precision, blocks.eps).rank
+    if effective < 10 * rank:
+        raise SupportError(
+            f"Koopman reweighting leaves {effective:.0f} effective frames for {rank} functions",
+            "leave out --set tica.reweight=true, or take fewer features",
+        )
     weighted, precision = accumulate(
         stream,
         [lag],
@@ -312,12 +320,6 @@ def _moments(
         precision="float64",
         progress=request.progress,
     )
-    rank = request.solve(weighted.total(), precision, weighted.eps).rank
-    if effective < 10 * rank:
-        raise SupportError(
-            f"Koopman reweighting leaves {effective:.0f} effective frames for {rank} functions",
-            "leave out --set tica.reweight=true, or take fewer features",
-        )
     return weighted, precision, effective, 2
 
 

@@ -114,7 +114,8 @@ def solve(
     c = _restricted(source.covariances(center=center), moving)
     scale = moments.scale[moving]
     w0 = whiten(c.c00, rtol)
-    if w0.rank >= moments.n:
+    # As many functions as pairs (less the mean) fit anything.
+    if w0.rank >= moments.n - center:
         raise SupportError(
             f"{moments.n:g} lagged pairs cannot support {w0.rank} independent functions",
             "take fewer features, a shorter lag or more data",
