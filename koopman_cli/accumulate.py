@@ -170,16 +170,24 @@ class _SegmentRun:
             previous = after
 
     def run_short(self) -> None:
-        """A segment shorter than two lags: all its pairs at once, the plain way."""
-        block = self.segment.cuts[0][0]
+        """A segment with a block shorter than two lags: pair by pair, the plain way."""
         z = self.tile(self.segment.start, self.segment.stop)
         for j, lag in enumerate(self.lags):
-            if lag >= len(z):
-                continue
-            xx, xy, yy = products(z[:-lag], z[lag:])
-            self.sums.xx[j, block] += xx
-            self.sums.xy[j, block] += xy
-            self.sums.yy[j, block] += yy
+            for region, a, b in self.spans(lag):
+                a, b = a - self.segment.start, b - self.segment.start
+                if a < b:
+                    xx, xy, yy = products(z[a:b], z[a + lag : b + lag])
+                    self.sums.xx[j, region] += xx
+                    self.sums.xy[j, region] += xy
+                    self.sums.yy[j, region] += yy
+
+    def spans(self, lag: int) -> Iterator[tuple[int, int, int]]:
+        """(region, first start, last start + 1) of the pairs of each region."""
+        cuts = self.segment.cuts
+        for i, (block, start, stop) in enumerate(cuts):
+            yield block, start, stop - lag
+            if i < len(cuts) - 1:
+                yield self.segment.boundaries[i], stop - lag, cuts[i + 1][1]
 
     def pieces(self, start: int, stop: int, until: int) -> list[_Piece]:
         """First edge and last edge cut at every lag, the middle, the gap."""
@@ -269,23 +277,14 @@ class _WeightedRun(_SegmentRun):
         return z
 
     def run(self) -> None:
-        cuts, end = self.segment.cuts, self.segment.stop
+        end = self.segment.stop
         for at in range(self.segment.start, end, TILE):
             z = self.tile(at, min(at + TILE + max(self.lags), end))
             for j, lag in enumerate(self.lags):
-                for region, a, b in self.spans(cuts, lag):
+                for region, a, b in self.spans(lag):
                     a, b = max(a, at) - at, min(b, at + TILE) - at
                     if a < b:
                         self.add(z, j, (a, b, lag), region)
-
-    def spans(
-        self, cuts: tuple[tuple[int, int, int], ...], lag: int
-    ) -> Iterator[tuple[int, int, int]]:
-        """(region, first start, last start + 1) of the pairs of each region."""
-        for i, (block, start, stop) in enumerate(cuts):
-            yield block, start, stop - lag
-            if i < len(cuts) - 1:
-                yield self.segment.boundaries[i], stop - lag, cuts[i + 1][1]
 
     def add(self, z: NDArray[Any], j: int, span: tuple[int, int, int], region: int) -> None:
         a, b, lag = span
