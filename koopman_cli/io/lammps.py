@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -176,7 +177,7 @@ def open_lammpstrj(path: str, request: Request) -> Source:
             "rescale the dump to Angstrom and leave ITEM: UNITS out",
         )
     length, time = _UNITS.get(head.units, (0.1, 0.0))
-    index.stamps = [t * time for t in index.stamps] if time else []
+    index.stamps = array("d", [t * time for t in index.stamps] if time else [])
     return text_source(
         path, "lammpstrj", index, lambda data, _: _parse(data, path, length), request
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,9 +25,9 @@ class Index:
     """
 
     n_atoms: int = 0
-    offsets: list[int] = field(default_factory=list)
-    ends: list[int] = field(default_factory=list)
-    stamps: list[float] = field(default_factory=list)
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    ends: array[int] = field(default_factory=lambda: array("q"))
+    stamps: array[float] = field(default_factory=lambda: array("d"))
     cut: str = ""
 
     def add(self, path: str, start: int, end: int, n_atoms: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import struct
 import tempfile
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,8 +110,7 @@ def walk_xtc(path: str) -> Walk:
         A header is impossible, naming the frame.
     """
     size = Path(path).stat().st_size
-    offsets: list[int] = []
-    stamps: list[float] = []
+    offsets, stamps = array("q"), array("d")
     at, first, cut = 0, None, ""
     with Path(path).open("rb") as handle:
         window = Window(handle)
