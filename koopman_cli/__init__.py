@@ -12,13 +12,17 @@ __version__ = "0.1.0"
 
 _HOME = {
     "fit": "koopman_cli.api",
-    "info": "koopman_cli.api",
+    "inspect": "koopman_cli.io",
     "transform": "koopman_cli.api",
     "FitOptions": "koopman_cli.api",
     "ReadOptions": "koopman_cli.types",
     "FeatureStream": "koopman_cli.features.stream",
     "vamp_score": "koopman_cli.scoring",
     "load_model": "koopman_cli.store",
+    "open_run": "koopman_cli.report.run",
+    "write_run": "koopman_cli.report.run",
+    "draw": "koopman_cli.report.figures",
+    "save_figures": "koopman_cli.report.figures",
 }
 
 __all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the table is the list

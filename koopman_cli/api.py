@@ -137,7 +137,7 @@ def fit(
         projection=make_projection(result.model, opened, stream, progress),
         notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
         warnings=_unique(*opened.stream.warnings, *stream.warnings, *result.warnings),
-        config=_config(source, options, read, request, found),
+        config=_config(source, replace(options, features=stream.spec.text), read, request, found),
         provenance=_provenance(command, options, begun),
     )
     check_unchanged(opened)
