@@ -1,0 +1,266 @@
+"""Certificates: how far a true eigenvalue can be from the one that is reported.
+
+Functions come from the training part of every fold and meet the held-out part at the lag
+and at twice the lag; everything follows from c(s) = <psi, K_s psi> / <psi, psi>. Flows have a
+residual of their own, which needs the lag only.
+Sources: Kato, J. Phys. Soc. Jpn. 4, 334 (1949); Colbrook and Townsend, Commun. Pure Appl.
+Math. 77, 221 (2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.models.solve import Solution
+from koopman_cli.moments import BlockMoments, Moments
+
+Matrix = NDArray[np.float64]
+
+#: One-sided 95% and two-sided 95% quantiles of the normal distribution.
+ONE_SIDED, TWO_SIDED = 1.645, 1.96
+
+#: r2 below zero by this many errors contradicts reversibility.
+CONTRADICTION = 3.0
+
+#: A next eigenvalue nearer than this many errors gives no Kato-Temple interval.
+SEPARATION = 3.0
+
+#: Fewer held-out blocks give no error of r2.
+MIN_BLOCKS = 5
+
+#: A flow's eigenpair with a larger relative residual is no eigenpair.
+LARGE_RESIDUAL = 1e-3
+
+#: Relative change of the variance of a function from x to y below which data are invariant.
+INVARIANT = 0.02
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """Guaranteed intervals of one real eigenvalue.
+
+    value, error : c(tau) of the held-out functions and its standard error
+    r2, r2_error : squared residual c(2 tau) - 2 lambda c(tau) + lambda^2 and its error
+    residual : [low, high] that holds a true eigenvalue
+    kato : the sharper interval of the slowest eigenvalue, or None
+    """
+
+    value: float
+    error: float
+    r2: float
+    r2_error: float
+    residual: tuple[float, float]
+    kato: tuple[float, float] | None = None
+
+    @property
+    def invalid(self) -> bool:
+        """Whether r2 contradicts reversibility: no reversible process has r2 < 0."""
+        return self.r2 + CONTRADICTION * self.r2_error < 0
+
+    @property
+    def r2_up(self) -> float:
+        """Upper 95% bound of r2."""
+        return max(self.r2, 0.0) + ONE_SIDED * self.r2_error
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Quadratic forms of held-out functions, one row per held-out block.
+
+    q00, q01 : (2, blocks, k) <psi, psi> and <psi, K psi>, both directions of time averaged, at the
+        lag and at twice the lag
+    """
+
+    q00: Matrix
+    q01: Matrix
+
+
+def held_out(blocks: BlockMoments, held: Sequence[Sequence[int]], count: int) -> HeldOut:
+    """Take from every block the functions of the fold that holds it out.
+
+    Parameters
+    ----------
+    blocks : BlockMoments
+        At the lag and at twice the lag, of ``count`` functions per fold, side by side, with
+        the mean over all data removed.
+    held : sequence of sequences of int
+        Blocks that each fold holds out.
+    count : int
+        Functions per fold.
+    """
+    region = np.flatnonzero(blocks.is_block)
+    unit = np.append(blocks.scale, 1.0)
+    scale = np.outer(unit, unit)
+    parts: tuple[list[Matrix], list[Matrix]] = ([], [])
+    for fold, members in enumerate(held):
+        own = slice(fold * count, (fold + 1) * count)
+        for b in members:
+            r = region[b]
+            xx, xy, yy = (m[:, r] / scale for m in (blocks.xx, blocks.xy, blocks.yy))
+            xx, xy, yy = (_about_origin(m, blocks)[:, own, own] for m in (xx, xy, yy))
+            parts[0].append(np.einsum("lii->li", xx + yy) / 2)
+            parts[1].append(np.einsum("lii->li", xy))
+    return HeldOut(np.stack(parts[0], axis=1), np.stack(parts[1], axis=1))
+
+
+def _about_origin(sums: Matrix, blocks: BlockMoments) -> Matrix:
+    """Undo the shift of augmented sums (lags, k+1, k+1)."""
+    shift, n = blocks.shift, sums[:, -1, -1]
+    left, right = sums[:, :-1, -1], sums[:, -1, :-1]
+    value: Matrix = (
+        sums[:, :-1, :-1]
+        + left[:, :, None] * shift
+        + shift[:, None] * right[:, None, :]
+        + n[:, None, None] * np.outer(shift, shift)
+    )
+    return value
+
+
+def certificates(found: HeldOut, groups: Sequence[Sequence[int]]) -> tuple[Certificate, ...] | None:
+    """Residual and Kato-Temple intervals of k reversible modes; None with too few blocks.
+
+    With lambda := c(tau) of the held-out functions, r2 = c(2 tau) - lambda^2 and se its error,
+
+        residual     lambda +- sqrt(max(r2, 0) + 1.645 se)
+        Kato-Temple  [lambda - 1.96 se', lambda + 1.96 se' + r2_up / (lambda - b)]
+
+    where b is the next group's eigenvalue plus its residual bound, se' the error of lambda and
+    r2_up = max(r2, 0) + 1.645 se. The latter is given to the slowest group, where lambda - b
+    is above 3 se', and is conditional on b.
+
+    Parameters
+    ----------
+    found : HeldOut
+    groups : sequence of sequences of int
+        Modes that cannot be told apart, slowest first.
+
+    Examples
+    --------
+    >>> ones = np.ones((2, 10, 2))
+    >>> exact = HeldOut(ones, ones * np.array([[0.9, 0.5], [0.81, 0.25]])[:, None, :])
+    >>> first, second = certificates(exact, [[0], [1]])
+    >>> round(first.value, 12), abs(first.r2) < 1e-12, first.invalid
+    (0.9, True, False)
+    """
+    usable = found.q00.min(axis=(0, 2)) > 0
+    if np.count_nonzero(usable) < MIN_BLOCKS:
+        return None
+    q00, q01 = found.q00[:, usable], found.q01[:, usable]
+    own = q00.sum(axis=1)
+    c = q01.sum(axis=1) / own
+    g = (q01 - c[:, None] * q00) / own[:, None]
+    errors = _error(g[0])
+    r2 = c[1] - c[0] ** 2
+    r2_errors = _error(g[1] - 2 * c[0] * g[0])
+    made = []
+    for j in range(c.shape[1]):
+        reach = float(np.sqrt(max(r2[j], 0.0) + ONE_SIDED * r2_errors[j]))
+        made.append(
+            Certificate(
+                float(c[0, j]),
+                float(errors[j]),
+                float(r2[j]),
+                float(r2_errors[j]),
+                (float(c[0, j]) - reach, float(c[0, j]) + reach),
+            )
+        )
+    return tuple(
+        _with_kato(one, made, groups) if groups and j in groups[0] else one
+        for j, one in enumerate(made)
+    )
+
+
+def _error(influence: Matrix) -> Matrix:
+    count = len(influence)
+    value: Matrix = np.sqrt(np.sum(influence**2, axis=0) * count / (count - 1))
+    return value
+
+
+def _with_kato(
+    one: Certificate, others: Sequence[Certificate], groups: Sequence[Sequence[int]]
+) -> Certificate:
+    from dataclasses import replace
+
+    following = [j for group in groups[1:2] for j in group if j < len(others)]
+    if not following:
+        return one
+    b = max(others[j].residual[1] for j in following)
+    if one.value - b < SEPARATION * one.error:
+        return one
+    spread = TWO_SIDED * one.error
+    high = one.value + spread + one.r2_up / (one.value - b)
+    return replace(one, kato=(one.value - spread, high))
+
+
+# ------------------------------------------------------------------ flows
+
+
+@dataclass(frozen=True)
+class FlowResiduals:
+    """Relative residuals of eigenpairs of a flow on points that were not fitted.
+
+    values : (k,) |K g - lambda g| / |g|
+    invariant : the points are distributed like their images, so that the residual is
+        sqrt(1 - |lambda|^2) whatever the function is
+    """
+
+    values: Matrix
+    invariant: bool
+
+
+def flow_residuals(fresh: Moments, solution: Solution, count: int) -> FlowResiduals:
+    """ResDMD residuals of the leading ``count`` eigenpairs of an eig solution.
+
+    residual^2 = g*(C11 - lambda C01' - conj(lambda) C01 + |lambda|^2 C00)g / g*C00 g, uncentred.
+    A solver that removed means still determines g up to a constant c, which follows from
+    the two means: c = (mean_x - mean_y) v / (1 - lambda).
+
+    Parameters
+    ----------
+    fresh : Moments
+        Of the lifted features on fresh points.
+    solution : Solution
+        Of the eig solver.
+    count : int
+
+    Examples
+    --------
+    >>> from koopman_cli.models.solve import solve
+    >>> x = np.random.default_rng(0).uniform(-1, 1, (400, 2))
+    >>> moments = Moments.of_pairs(x, x @ np.diag([0.9, 0.5]))
+    >>> bool(flow_residuals(moments, solve(moments, "eig"), 2).values.max() < 1e-6)
+    True
+    """
+    assert solution.eigenvalues is not None
+    values = solution.eigenvalues[:count]
+    k = len(values)
+    shift = (solution.mean_x - solution.mean_y) @ solution.left[:, : k + 1]
+    small = fresh.projected(solution.mean_x, solution.left[:, : k + 1])
+    residuals, drifts = np.empty(k), np.empty(k)
+    for j, value in enumerate(values):
+        pair = (j, j + 1) if value.imag > 0 else (j - 1, j) if value.imag < 0 else (j, j)
+        weights = np.zeros(small.xx.shape[0], np.complex128)
+        offset = complex(shift[pair[0]])
+        weights[pair[0]] = 1.0
+        if value.imag:
+            sign = np.sign(value.imag) * 1j
+            weights[pair[1]] = sign
+            offset = offset + complex(sign * shift[pair[1]])
+        weights[-1] = offset / (1 - value) if value != 1 else 0.0
+        residuals[j], drifts[j] = _residual(small, weights, complex(value))
+    return FlowResiduals(residuals, bool(np.median(drifts) < INVARIANT) if k else False)
+
+
+def _residual(m: Moments, g: NDArray[np.complex128], value: complex) -> tuple[float, float]:
+    """Residual of one function, and by how much its size changes from x to y."""
+    at_x, at_y = (float((g.conj() @ part @ g).real) for part in (m.xx, m.yy))
+    cross = complex(g.conj() @ m.xy @ g)
+    if at_x <= 0:
+        return 0.0, 0.0
+    # <g(x), g(y)> = cross; the cross terms of |g(y) - lambda g(x)|^2 are -2 Re(conj(lambda) cross)
+    squared = at_y - 2 * (np.conj(value) * cross).real + abs(value) ** 2 * at_x
+    return float(np.sqrt(max(squared, 0.0) / at_x)), abs(at_y / at_x - 1)
