@@ -359,7 +359,7 @@ class Bound:
         held = held.merged(need)
         train = self.merged.total()
         groups = assign_folds(held, max(count, 1))
-        return [Fold(train, held.sum_blocks(g), self.solve) for g in groups]
+        return [Fold(train, held.sum_joined(g), self.solve) for g in groups]
 
     def _refitted(self, held: list[int]) -> Fold:
         """A fold whose lift (or weights) saw the training blocks only."""
@@ -374,14 +374,14 @@ class Bound:
         )  # fmt: skip
         blocks = self._like_merged(blocks)
         if self.request.reweights:
-            weights, _ = koopman_weights(blocks.sum_blocks(rest), function, blocks.eps)
+            weights, _ = koopman_weights(blocks.sum_joined(rest), function, blocks.eps)
             blocks, _ = accumulate(
                 self.stream, [self.lag], lift=function, weights=weights, precision="float64",
                 progress=self.request.progress,
             )  # fmt: skip
             blocks = self._like_merged(blocks)
         solver = replace(self, merged=blocks).solve
-        return Fold(blocks.sum_blocks(rest), blocks.sum_blocks(held), solver)
+        return Fold(blocks.sum_joined(rest), blocks.sum_joined(held), solver)
 
     def _like_merged(self, blocks: BlockMoments) -> BlockMoments:
         """Blocks with the cuts of ``merged``."""

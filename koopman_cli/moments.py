@@ -217,6 +217,22 @@ class BlockMoments:
         index = np.flatnonzero(self.is_block)[np.asarray(list(blocks), np.int64)]
         return self._sum(index, lag)
 
+    def sum_joined(self, blocks: Iterable[int], lag: int | None = None) -> Moments:
+        """Moments of some blocks and of the boundaries between neighbours among them.
+
+        A boundary between two blocks of a set touches no frame of a block outside of it, so
+        neighbours in one training or test set need no gap.
+        """
+        index = np.flatnonzero(self.is_block)[np.asarray(list(blocks), np.int64)]
+        chosen = {int(r) for r in index}
+        inner = [
+            r + 1
+            for run in self._runs()
+            for r, following in pairwise(run)
+            if following == r + 2 and r in chosen and following in chosen
+        ]
+        return self._sum(np.sort(np.append(index, np.array(inner, np.int64))), lag)
+
     def block(self, block: int, lag: int | None = None) -> Moments:
         """Moments of one block."""
         return self.sum_blocks([block], lag)

@@ -227,7 +227,7 @@ def _cholesky(matrix: Matrix) -> Matrix | None:
         lower = np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
         return None
-    return lower if np.diag(lower).min() > MIN_PIVOT else None
+    return np.asarray(lower) if np.diag(lower).min() > MIN_PIVOT else None
 
 
 def _between(factors: Sequence[Matrix | None], parts: tuple[Matrix, ...]) -> list[Matrix]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,12 @@ class Fold:
     solve: SolveMoments
 
 
-def assign_folds(blocks: BlockMoments, folds: int, seed: int | None = None) -> list[list[int]]:
+def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list[int]]:
     """Which blocks each fold holds out.
 
-    Whole trajectories when there are at least ``folds`` of them, else blocks in turn (every
-    fold sees all parts of a run). ``seed`` shuffles the assignment (repeats).
+    Whole trajectories when there are at least ``folds`` of them; else each fold is a row of
+    neighbouring blocks, so that as little as possible is lost in gaps. Repeats first move
+    the borders of the folds along the data, then draw the blocks of each fold at random.
 
     Examples
     --------
@@ -49,38 +51,49 @@ def assign_folds(blocks: BlockMoments, folds: int, seed: int | None = None) -> l
     >>> data = np.random.default_rng(0).standard_normal(1000)
     >>> blocks, _ = accumulate(FeatureStream.from_arrays(data), [1], n_blocks=10)
     >>> assign_folds(blocks, 5)
-    [[0, 5], [1, 6], [2, 7], [3, 8], [4, 9]]
+    [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    >>> assign_folds(blocks, 5, repeat=1)
+    [[1, 2], [3, 4], [5, 6], [7, 8], [0, 9]]
     """
     owner = blocks.trajectory[blocks.is_block]
     trajectories = np.unique(owner)
-    units = (
-        [np.flatnonzero(owner == t) for t in trajectories]
-        if len(trajectories) >= folds
-        else [np.array([b]) for b in range(len(owner))]
-    )
-    order = np.arange(len(units))
-    if seed is not None:
-        np.random.default_rng(seed).shuffle(order)
-    count = min(folds, len(units))
-    held: list[list[int]] = [[] for _ in range(count)]
-    sizes = np.zeros(count)
+    if len(trajectories) >= folds:
+        return _whole_trajectories(blocks, folds, repeat)
+    count = min(folds, len(owner))
+    edges = [round(i * len(owner) / count) for i in range(count + 1)]
+    order = np.arange(len(owner))
+    if repeat < min(b - a for a, b in pairwise(edges)):
+        order = np.roll(order, -repeat)
+    else:
+        np.random.default_rng(repeat).shuffle(order)
+    return [sorted(int(b) for b in order[a:b]) for a, b in pairwise(edges)]
+
+
+def _whole_trajectories(blocks: BlockMoments, folds: int, repeat: int) -> list[list[int]]:
+    """Each trajectory goes to the fold that holds the fewest frames so far."""
+    owner = blocks.trajectory[blocks.is_block]
     frames = (blocks.stop - blocks.start)[blocks.is_block]
-    for i, unit in enumerate(order):
-        # In turn while all are of one size; the smallest fold first where they are not.
-        k = int(np.argmin(sizes)) if len(trajectories) >= folds else i % count
-        held[k].extend(int(b) for b in units[unit])
-        sizes[k] += frames[units[unit]].sum()
+    order = np.unique(owner)
+    if repeat:
+        np.random.default_rng(repeat).shuffle(order)
+    held: list[list[int]] = [[] for _ in range(folds)]
+    sizes = np.zeros(folds)
+    for trajectory in order:
+        own = np.flatnonzero(owner == trajectory)
+        k = int(np.argmin(sizes))
+        held[k].extend(int(b) for b in own)
+        sizes[k] += frames[own].sum()
     return [sorted(h) for h in held]
 
 
 def make_folds(
-    blocks: BlockMoments, solve: SolveMoments, folds: int = 5, seed: int | None = None
+    blocks: BlockMoments, solve: SolveMoments, folds: int = 5, repeat: int = 0
 ) -> list[Fold]:
     """Folds of block moments at one lag for a solver whose lift is fixed."""
     everything = set(range(blocks.n_blocks))
     return [
-        Fold(blocks.sum_blocks(sorted(everything - set(held))), blocks.sum_blocks(held), solve)
-        for held in assign_folds(blocks, folds, seed)
+        Fold(blocks.sum_joined(sorted(everything - set(held))), blocks.sum_joined(held), solve)
+        for held in assign_folds(blocks, folds, repeat)
     ]
 
 
@@ -135,30 +148,74 @@ def _gather(dim: int, train: FoldScore, held: list[FoldScore], blocks: int) -> S
     )
 
 
+@dataclass(frozen=True)
+class Pick:
+    """What the rule takes from several candidates; None for the constant alone.
+
+    best : candidate of the highest mean, None if that is the constant
+    gain, error : mean over folds of the score above 1 of what was taken, and its error
+    """
+
+    taken: int | None
+    best: int | None
+    gain: float = 0.0
+    error: float = 0.0
+
+
+def pick_simplest(
+    folds: Matrix, costs: Sequence[tuple[float, ...]] | None = None, repeats: int = 1
+) -> Pick:
+    """The simplest candidate within one error of the best, if it beats the constant by two.
+
+    Parameters
+    ----------
+    folds : (candidates, folds * repeats) array
+        Held-out scores; the constant, which scores 1 in every fold, is added here.
+    costs : one tuple per candidate, optional
+        The smallest is the simplest; the order given where left out.
+    repeats : int
+        How many assignments of folds stand side by side. The error is the standard deviation
+        of the fold-wise difference over the root of the folds of **one** assignment: repeats
+        hold no new data.
+
+    Examples
+    --------
+    >>> scores = np.array([[1.5, 1.6, 1.4, 1.5], [1.51, 1.59, 1.45, 1.5]])
+    >>> pick_simplest(scores).taken, pick_simplest(scores).best
+    (0, 1)
+    """
+    rows = np.vstack([np.ones(folds.shape[1]), folds])
+    root = np.sqrt(folds.shape[1] / repeats)
+    best = int(np.argmax(rows.mean(axis=1)))
+    gaps = rows[best] - rows
+    close = np.flatnonzero(gaps.mean(axis=1) <= gaps.std(axis=1, ddof=1) / root)
+    ranks = [(-np.inf,), *(costs or [(float(i),) for i in range(len(folds))])]
+    taken = min((int(i) for i in close), key=lambda i: ranks[i])
+    gain, error = float(rows[taken].mean() - 1), float(rows[taken].std(ddof=1) / root)
+    sure = taken > 0 and gain > 2 * error
+    return Pick(taken - 1 if sure else None, best - 1 if best else None, gain, error)
+
+
 def choose_dim(scores: Sequence[Score]) -> DimChoice:
-    """The simplest dim within one standard error of the fold-wise difference to the best.
+    """The dim that :func:`pick_simplest` takes.
 
     ``scores`` are of dims 0, 1, 2, ...; dim 0 (score 1) must be beaten by two errors.
     """
     if not scores or len(scores[0].vampe.folds) < 2:
         raise KoopmanError("choosing dim needs at least two folds", "give --dim, or more data")
     folds = np.array([score.vampe.folds for score in scores])
-    best = int(np.argmax(folds.mean(axis=1)))
-    error = folds.shape[1] ** -0.5
-    gaps = folds[best] - folds
-    close = gaps.mean(axis=1) <= gaps.std(axis=1, ddof=1) * error
-    dim = int(np.argmax(close))
-    gain = folds[dim] - 1
-    sure = gain.mean() > 2 * gain.std(ddof=1) * error
-    if dim == 0 or not sure:
+    found = pick_simplest(folds[1:])
+    if found.taken is None or found.best is None:
         reason = "no dim has a held-out VAMP-E two standard errors above that of the constant (1)"
         return DimChoice(tuple(scores), 0, reason)
+    dim = found.taken + 1
     if scores[dim].poor_folds > 1:
         reason = (
             f"dim {dim} has the simplest good score, but {scores[dim].poor_folds} of "
             f"{folds.shape[1]} folds hold too few events to judge it"
         )
         return DimChoice(tuple(scores), dim, reason)
+    best = found.best + 1
     reason = f"the simplest within one standard error of the best held-out VAMP-E (dim {best})"
     return DimChoice(tuple(scores), dim, reason)
 
