@@ -331,7 +331,7 @@ def test_dim_never_splits_a_pair():
 
 
 def test_without_centring_the_origin_counts():
-    """Setting center=false solves the raw moments: a decaying column has its rate, not that of its mean."""
+    """Raw moments (center=false) give decaying columns their own rates."""
     t = np.arange(200)
     x = np.column_stack([0.97**t, 0.8**t])
     found = values(x, "eig", center=False)
