@@ -29,8 +29,9 @@ def time_tica(frames: int, columns: int, rounds: int) -> None:
     """Compare TICA fits of one array."""
     from deeptime.decomposition import TICA
 
-    from koopman_cli.estimate import Request, estimate
+    from koopman_cli.estimate import estimate
     from koopman_cli.features.stream import FeatureStream
+    from koopman_cli.request import Request
 
     x = data(frames, columns)
     request = Request.of("tica")

@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 
 from koopman_cli import __version__
 from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
-from koopman_cli.estimate import Estimate, Request, check_lag, estimate, scan_lags
+from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
 from koopman_cli.features import rebuild_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
+from koopman_cli.request import Request
 from koopman_cli.results import analyse, make_projection, project
 from koopman_cli.source import (
     Source,

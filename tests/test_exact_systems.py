@@ -28,7 +28,8 @@ from systems import (
     wrapped_angle_autocorrelation,
 )
 
-from koopman_cli.estimate import Request, estimate
+from koopman_cli.estimate import estimate
+from koopman_cli.request import Request
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import apply
 

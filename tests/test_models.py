@@ -15,7 +15,8 @@ from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.modes import reversible_values
 from koopman_cli.analysis.spectrum import time_symmetric
 from koopman_cli.errors import SupportError, UsageError
-from koopman_cli.estimate import Request, estimate
+from koopman_cli.estimate import estimate
+from koopman_cli.request import Request
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories

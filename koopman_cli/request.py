@@ -1,0 +1,201 @@
+"""What is asked for: a family with its settings, its lift, its moments and its folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.projection import gather, thinned_frames
+from koopman_cli.blocks import BlockPlan
+from koopman_cli.errors import SupportError
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import evaluator
+from koopman_cli.linalg import RTOL
+from koopman_cli.models import family, make_settings
+from koopman_cli.models.solve import Solution, solve
+from koopman_cli.models.weights import koopman_weights
+from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.types import Lift, Progress, no_progress
+from koopman_cli.validation import Fold, assign_folds, make_folds
+
+#: Frames from which lifts learn.
+LIFT_FRAMES = 20_000
+
+
+@dataclass(frozen=True)
+class Request:
+    """A family with its settings, and how precisely and reproducibly to fit it.
+
+    name : key in MODELS
+    settings : the family's settings dataclass
+    """
+
+    name: str
+    settings: Any
+    seed: int = 0
+    precision: str = "auto"
+    progress: Progress = no_progress
+
+    @classmethod
+    def of(cls, name: str, settings: dict[str, Any] | None = None, **more: Any) -> Request:
+        """A request from a family's name and the texts or values of its settings."""
+        return cls(name, make_settings(name, settings or {}), **more)
+
+    @property
+    def solver(self) -> Any:
+        """Which problem its moments are solved by."""
+        return family(self.name).solver(self.settings)
+
+    @property
+    def learns_lift(self) -> bool:
+        """Whether the lift learns from data."""
+        return bool(family(self.name).fits_lift(self.settings))
+
+    @property
+    def reweights(self) -> bool:
+        """Whether frames are weighted towards equilibrium."""
+        return bool(getattr(self.settings, "reweight", False))
+
+    def lift(self, stream: FeatureStream, ranges: list[NDArray[np.int64]] | None = None) -> Lift:
+        """The lift fitted to frames of the stream, optionally only to some ranges of each
+        trajectory.
+        """
+        wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
+        if ranges is not None:
+            wanted = [_inside(frames, r) for frames, r in zip(wanted, ranges, strict=True)]
+        sample = np.empty((0, stream.n_features))
+        if family(self.name).needs_sample(self.settings):
+            parts = gather(stream, wanted, None, self.progress)
+            sample = np.concatenate([p for p in parts if len(p)])
+        lift: Lift = family(self.name).make_lift(sample, stream.spec, self.settings, self.seed)
+        return lift
+
+    def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
+        """Solve moments with this family's solver and cut-offs."""
+        rtol = self.settings.rtol or RTOL[precision]
+        return solve(moments, self.solver, center=self.settings.center, rtol=rtol, eps=eps)
+
+
+def _inside(frames: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.int64]:
+    keep = np.zeros(len(frames), bool)
+    for start, stop in ranges:
+        keep |= (frames >= start) & (frames < stop)
+    return frames[keep]
+
+
+def lifted_moments(
+    stream: FeatureStream, request: Request, lift: Lift, lag: int, plan: BlockPlan | None = None
+) -> tuple[BlockMoments, str, float | None, int]:
+    """Block moments, precision, effective number of frames if weighted, passes."""
+    function = evaluator(lift)
+    blocks, precision = accumulate(
+        stream, [lag], lift=function, plan=plan, precision=request.precision,
+        progress=request.progress,
+    )  # fmt: skip
+    if not request.reweights:
+        return blocks, precision, None, 1
+    weights, effective = koopman_weights(blocks.total(), function, blocks.eps)
+    rank = request.solve(blocks.total(), precision, blocks.eps).rank
+    if effective < 10 * rank:
+        raise SupportError(
+            f"Koopman reweighting leaves {effective:.0f} effective frames for {rank} functions",
+            "leave out --set tica.reweight=true, or take fewer features",
+        )
+    weighted, precision = accumulate(
+        stream,
+        [lag],
+        lift=function,
+        weights=weights,
+        plan=plan,
+        precision="float64",
+        progress=request.progress,
+    )
+    return weighted, precision, effective, 2
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A request bound to its data, able to make folds.
+
+    merged : blocks that folds are made of
+    plan : where its fine blocks were cut, if not by default
+    """
+
+    stream: FeatureStream
+    request: Request
+    lag: int
+    precision: str
+    merged: BlockMoments
+    plan: BlockPlan | None = None
+
+    def solve(self, moments: Moments) -> Solution:
+        """Solve with the request's cut-offs."""
+        return self.request.solve(moments, self.precision, self.merged.eps)
+
+    def folds(
+        self, lift: Lift, count: int, test: FeatureStream | None, repeat: int = 0
+    ) -> tuple[list[Fold], int]:
+        """Folds, and how many further readings they took."""
+        if test is not None:
+            return self._test_parts(lift, test, count), 1
+        if count < 2 or self.merged.n_blocks < 2:
+            return [], 0
+        if not self.request.learns_lift and not self.request.reweights:
+            return make_folds(self.merged, self.solve, count, repeat), 0
+        found = [self._refitted(held) for held in assign_folds(self.merged, count, repeat)]
+        passes = 2 if self.request.reweights else 1
+        return found, passes * len(found)
+
+    def _test_parts(self, lift: Lift, test: FeatureStream, count: int) -> list[Fold]:
+        """A separate test set, in parts so that its score has an error."""
+        held, _ = accumulate(
+            test, [self.lag], lift=evaluator(lift), precision=self.precision,
+            progress=self.request.progress,
+        )  # fmt: skip
+        need = min(self.merged.frames, held.frames) / (4 * max(count, 1))
+        held = held.merged(need)
+        train = self.merged.total()
+        groups = assign_folds(held, max(count, 1))
+        return [Fold(train, held.sum_joined(g), self.solve) for g in groups]
+
+    def _refitted(self, held: list[int]) -> Fold:
+        """A fold whose lift (or weights) saw the training blocks only."""
+        regions = np.flatnonzero(self.merged.is_block)
+        rest = [b for b in range(len(regions)) if b not in set(held)]
+        ranges = self._ranges(regions[rest])
+        lift = self.request.lift(self.stream, ranges)
+        function = evaluator(lift)
+        blocks, _ = accumulate(
+            self.stream, [self.lag], lift=function, plan=self.plan, precision=self.precision,
+            progress=self.request.progress,
+        )  # fmt: skip
+        blocks = self._like_merged(blocks)
+        if self.request.reweights:
+            weights, _ = koopman_weights(blocks.sum_joined(rest), function, blocks.eps)
+            blocks, _ = accumulate(
+                self.stream, [self.lag], lift=function, weights=weights, plan=self.plan,
+                precision="float64", progress=self.request.progress,
+            )  # fmt: skip
+            blocks = self._like_merged(blocks)
+        solver = replace(self, merged=blocks).solve
+        return Fold(blocks.sum_joined(rest), blocks.sum_joined(held), solver)
+
+    def _like_merged(self, blocks: BlockMoments) -> BlockMoments:
+        """Blocks with the cuts of ``merged``."""
+        return blocks.merged_like(self.merged)
+
+    def _ranges(self, regions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Frames of some blocks, by trajectory; a block may run on through several."""
+        m = self.merged
+        ends = np.cumsum([int(part[-1, 1]) if len(part) else 0 for part in self.stream.segments])
+        ranges = []
+        for end, length in zip(ends, np.diff(ends, prepend=0), strict=True):
+            shift = np.append(0, ends)[m.trajectory[regions]] - (end - length)
+            spans = np.stack([m.start[regions] + shift, m.stop[regions] + shift], axis=1)
+            spans = np.clip(spans, 0, length)
+            ranges.append(spans[spans[:, 1] > spans[:, 0]])
+        return ranges
