@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.floor import noise_floor
-from koopman_cli.analysis.modes import EXTRA, model_modes
+from koopman_cli.analysis.modes import EXTRA
 from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, sample_pairs, thinned_frames
 from koopman_cli.analysis.spectrum import Context
+from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import DataError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features import build_features
@@ -29,11 +30,12 @@ STORED_DIRECTIONS = 100
 
 def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> FitResult:
     """Modes, verdicts, warnings and the model to store; the input is described elsewhere."""
-    request, solution, lag = found.request, found.solution, found.lag
+    request, lag = found.request, found.lag
     floor = _floor(found, stream)
     context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
-    modes, values = model_modes(found.merged, solution, context, found.dim)
-    warnings = [*found.warnings]
+    judged = diagnose(found, stream, context)
+    modes, values = judged.modes, judged.values
+    warnings = [*found.warnings, *judged.warnings]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     if found.solution.singular_values is not None and values is None:
@@ -58,6 +60,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         model=model,
         modes=modes,
         score=found.score,
+        gap=judged.gap,
         lag_scan=scan,
         dim_choice=found.dims,
         notes=tuple(notes),

@@ -39,9 +39,9 @@ def spectral_gap(found: Influences, floor: float | None, barred: Sequence[int] =
     """
     values = found.moduli
     if len(values) < 2:
-        return Gap(None, None, False, "one function fitted")
+        return Gap(None, None, resolved=False, reason="one function fitted")
     if found.n_blocks < 2:
-        return Gap(None, None, False, "too few blocks for an interval")
+        return Gap(None, None, resolved=False, reason="too few blocks for an interval")
     candidates = [m for m in range(1, min(MAX_AFTER, len(values) - 1) + 1) if _whole(found, m)]
     best: Gap | None = None
     largest: Quantity | None = None
@@ -52,10 +52,10 @@ def spectral_gap(found: Influences, floor: float | None, barred: Sequence[int] =
         if ratio is not None and (largest is None or ratio.value > largest.value):
             largest = ratio
         if low > RATIO:
-            best = Gap(m, ratio, True, _reason(found, m, ratio))
+            best = Gap(m, ratio, resolved=True, reason=_reason(found, m, ratio))
     if best is not None:
         return best
-    return Gap(None, largest, False, _why_not(values, floor, barred, largest))
+    return Gap(None, largest, resolved=False, reason=_why_not(values, floor, barred, largest))
 
 
 def _whole(found: Influences, m: int) -> bool:

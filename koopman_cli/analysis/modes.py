@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.spectrum import Context, describe_modes, time_symmetric
+from koopman_cli.analysis.certificate import LARGE_RESIDUAL, Certificate, FlowResiduals
+from koopman_cli.analysis.spectrum import time_symmetric
+from koopman_cli.analysis.uncertainty import ModeInterval
+from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution, solve
-from koopman_cli.moments import BlockMoments
-from koopman_cli.types import Mode
+from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.types import Lag, Mode, Quantity
 
 #: Functions beyond dim that are computed, so that what follows the slow ones can be seen.
 EXTRA = 5
+
+#: A mode seen to change sides fewer times than this is an anecdote.
+FEW_CROSSINGS = 3
+
+
+def in_own_span(moments: Moments, solution: Solution, count: int) -> Solution:
+    """Solve reversibly in the span of the leading ``count`` functions of a solution.
+
+    The result is in the same lifted features, as if they had been solved reversibly.
+    """
+    span = solution.left[:, :count]
+    inner = solve(moments.projected(solution.mean_x, span), "reversible")
+    left = span @ inner.left
+    mean = (moments.mean_x + moments.mean_y) / 2
+    return replace(
+        solution,
+        left=left,
+        right=left,
+        mean_x=mean,
+        mean_y=mean,
+        eigenvalues=inner.eigenvalues,
+        singular_values=None,
+        rank=inner.rank,
+    )
+
+
+def symmetric_in_time(blocks: BlockMoments, solution: Solution, dim: int) -> bool:
+    """Whether xy of a solution's functions is symmetric within its block-to-block error."""
+    wide = min(dim + EXTRA, solution.rank)
+    return time_symmetric(blocks.projected(solution.mean_x, solution.left[:, :wide]))
 
 
 def reversible_values(
@@ -31,20 +67,99 @@ def reversible_values(
     dim : int
         Number of functions of the model.
     """
-    wide = min(dim + EXTRA, solution.rank)
-    watched = blocks.projected(solution.mean_x, solution.left[:, :wide])
-    if not time_symmetric(watched):
+    if not symmetric_in_time(blocks, solution, dim):
         return None
-    own = blocks.projected(solution.mean_x, solution.left[:, :dim])
-    return solve(own.total(), "reversible").eigenvalues
+    return in_own_span(blocks.total(), solution, dim).eigenvalues
 
 
-def model_modes(
-    blocks: BlockMoments, solution: Solution, context: Context, dim: int
-) -> tuple[tuple[Mode, ...], NDArray[np.complex128] | None]:
-    """Modes of a model of ``dim`` functions, and the eigenvalues they were made from."""
-    values = solution.eigenvalues
-    if values is None:
-        values = reversible_values(blocks, solution, dim)
-    count = dim if values is None else min(dim, len(values))
-    return describe_modes(values, solution.singular_values, context, count), values
+def wide_count(solution: Solution, dim: int) -> int:
+    """Functions that are looked at: dim and five more, as far as there are any."""
+    count = min(dim + EXTRA, solution.rank)
+    return min(keep_pairs(solution.eigenvalues, count), solution.rank)
+
+
+# ------------------------------------------------------------------ what is known of each
+
+
+def with_interval(mode: Mode, interval: ModeInterval, lag: Lag) -> Mode:
+    """The mode with 95% intervals of eigenvalue, timescale, period and growth."""
+    low, high = interval.eigenvalue or (None, None)
+    if low is not None and high is not None and mode.eigenvalue is not None:
+        low, high = max(low, -1.0), min(high, 1.0) if abs(mode.eigenvalue) < 1 else high
+    return replace(
+        mode,
+        eigenvalue_low=low,
+        eigenvalue_high=high,
+        timescale=_bounded(mode.timescale, interval.timescale, lag.value),
+        period=_bounded(mode.period, interval.period, lag.value),
+        growth=_growth(mode.growth, interval.eigenvalue, lag),
+    )
+
+
+def _bounded(q: Quantity | None, pair: tuple[float, float] | None, unit: float) -> Quantity | None:
+    if q is None or pair is None:
+        return q
+    return replace(q, low=pair[0] * unit, high=pair[1] * unit)
+
+
+def _growth(q: Quantity | None, pair: tuple[float, float] | None, lag: Lag) -> Quantity | None:
+    if q is None or pair is None or pair[0] <= 0:
+        return q
+    low, high = (float(np.log(size)) / lag.value for size in pair)
+    return replace(q, low=low, high=high)
+
+
+def with_certificate(mode: Mode, found: Certificate) -> Mode:
+    """The mode with its guaranteed interval, or invalid where r2 contradicts reversibility."""
+    residual = float(np.sqrt(max(found.r2, 0.0)))
+    if found.invalid:
+        return replace(
+            mode,
+            timescale=None,
+            period=None,
+            residual=None,
+            verdict="invalid",
+            reason=(
+                f"contradicts reversibility: r2 = {found.r2:.3g} ± {found.r2_error:.1g} is below "
+                "zero (the timescale of this function falls with the lag)"
+            ),
+        )
+    low, high = found.kato or found.residual
+    kind = "kato-temple" if found.kato else "residual"
+    return replace(mode, residual=residual, certificate={"low": low, "high": high, "kind": kind})
+
+
+def with_residuals(modes: Sequence[Mode], found: FlowResiduals) -> tuple[Mode, ...]:
+    """Modes of a flow with their residuals; a large one means that there is no such eigenpair.
+
+    On invariant data the residual is sqrt(1 - |lambda|^2) whatever the function is, and decides
+    nothing.
+    """
+    told = []
+    for mode, value in zip(modes, found.values, strict=False):
+        mode = replace(mode, residual=float(value))
+        if not found.invariant and value > LARGE_RESIDUAL and mode.verdict == "resolved":
+            reason = f"residual {value:.3g} too large: no eigenpair of a deterministic flow"
+            mode = replace(mode, verdict="unresolved", reason=reason)
+        told.append(mode)
+    return tuple(told)
+
+
+INVARIANT_NOTE = (
+    "the data are invariant in time, so the residual of every eigenpair is sqrt(1 - |λ|²) and "
+    "proves nothing"
+)
+
+
+def with_crossings(mode: Mode, count: int) -> Mode:
+    """The mode unresolved, and without a timescale if it was never seen to change sides."""
+    if count >= FEW_CROSSINGS or mode.verdict == "invalid" or mode.eigenvalue is None:
+        return mode
+    if mode.eigenvalue.imag or mode.eigenvalue.real <= 0:
+        return mode
+    if count == 0:
+        reason = "never crossed: no trajectory goes from one side of this mode to the other"
+        return replace(mode, verdict="unresolved", reason=reason, timescale=None)
+    times = "one crossing" if count == 1 else f"{count} crossings"
+    reason = f"seen in {times} only: its timescale is an anecdote"
+    return replace(mode, verdict="unresolved", reason=reason)

@@ -1,0 +1,133 @@
+"""The projection pass: slow functions along the data, read once, kept where they fit.
+
+Whatever needs time again (moments at twice the lag, states, crossings, figures) is computed
+from the few functions of this pass and not from the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.accumulate import accumulate
+from koopman_cli.blocks import plan_blocks
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.moments import BlockMoments
+from koopman_cli.types import FeatureSpec, Progress, no_progress
+
+Matrix = NDArray[np.float64]
+Function = Callable[[NDArray[Any]], NDArray[Any]]
+
+#: Bytes of slow functions that are kept between their uses instead of being computed again.
+KEEP_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class SlowPass:
+    """A stream of features seen through k slow functions and further columns beside them.
+
+    stream : FeatureStream
+    lift : (m, function) or None for the identity
+    mean : (m,) subtracted from the lifted features
+    functions : (m, k) the slow functions
+    beside : (m, q) further functions that only the moments need
+    """
+
+    stream: FeatureStream
+    lift: tuple[int, Function] | None
+    mean: Matrix
+    functions: Matrix
+    beside: Matrix
+    kept: dict[int, NDArray[np.float64]]
+
+    @classmethod
+    def of(
+        cls,
+        stream: FeatureStream,
+        lift: tuple[int, Function] | None,
+        mean: Matrix,
+        functions: Matrix,
+        beside: Matrix,
+    ) -> SlowPass:
+        """Nothing is read yet."""
+        return cls(stream, lift, mean, functions, beside, {})
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the slow functions fit into memory."""
+        size = self.stream.n_frames * self.functions.shape[1] * 8
+        return bool(size <= KEEP_BYTES)
+
+    def lifted(self, chunk: NDArray[Any], functions: Matrix) -> Matrix:
+        """(chi(x) - mean) functions of a chunk of features."""
+        chi = chunk if self.lift is None else self.lift[1](chunk)
+        value: Matrix = np.asarray(chi, np.float64) @ functions - self.mean @ functions
+        return value
+
+    def moments(
+        self, lags: Sequence[int], width: int, progress: Progress = no_progress
+    ) -> BlockMoments:
+        """Block moments of slow functions and those beside them, in the blocks of the model.
+
+        Parameters
+        ----------
+        lags : sequence of int
+            The lag of the model first.
+        width : int
+            Functions of the lift, which decided the blocks of the model.
+        """
+        base, raw = self.stream, self.stream.n_features
+        most = max(256, base.chunk_frames() * raw // max(raw, width))
+        plan = plan_blocks(
+            base.segments, [lags[0]], width, window=base.window, origins=base.origins
+        )
+        both = np.column_stack([self.functions, self.beside])
+        k = self.functions.shape[1]
+
+        def read(i: int, size: int) -> Iterator[NDArray[Any]]:
+            # A reading from first to last frame leaves the slow functions behind.
+            keep = i not in self.kept and self.keeps
+            full = np.empty((base.lengths[i], k)) if keep else np.empty((0, k))
+            at = 0
+            for chunk in base.chunks(i, min(size, most)):
+                columns = self.lifted(chunk, both)
+                if keep:
+                    full[at : at + len(chunk)] = columns[:, :k]
+                at += len(chunk)
+                if keep and at == base.lengths[i]:
+                    self.kept[i] = full
+                yield columns
+
+        moments, _ = accumulate(
+            self._with_columns(read, both.shape[1]),
+            list(lags),
+            plan=replace(plan, lags=tuple(lags)),
+            precision="float64",
+            progress=progress,
+        )
+        return moments
+
+    @property
+    def slow(self) -> FeatureStream:
+        """The k slow functions as a stream: from memory if they are kept there."""
+
+        def read(i: int, size: int) -> Iterator[NDArray[Any]]:
+            if i in self.kept:
+                for start in range(0, len(self.kept[i]), size):
+                    yield self.kept[i][start : start + size]
+                return
+            for chunk in self.stream.chunks(i, size):
+                yield self.lifted(chunk, self.functions)
+
+        return self._with_columns(read, self.functions.shape[1])
+
+    def _with_columns(
+        self, read: Callable[[int, int], Iterator[NDArray[Any]]], width: int
+    ) -> FeatureStream:
+        names = tuple(f"psi {j + 1}" for j in range(width))
+        spec = FeatureSpec("slow functions", names, ("",) * width)
+        return replace(self.stream, spec=spec, read=read, dtype=np.dtype(np.float64), late=None)

@@ -1,0 +1,250 @@
+"""Judging one estimate: intervals, certificates, crossings, the gap; one projection pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.analysis.certificate import (
+    FlowResiduals,
+    HeldOut,
+    certificates,
+    flow_residuals,
+    held_out,
+)
+from koopman_cli.analysis.crossings import Crossings, count_crossings
+from koopman_cli.analysis.gap import spectral_gap
+from koopman_cli.analysis.modes import (
+    FEW_CROSSINGS,
+    INVARIANT_NOTE,
+    in_own_span,
+    symmetric_in_time,
+    wide_count,
+    with_certificate,
+    with_crossings,
+    with_interval,
+    with_residuals,
+)
+from koopman_cli.analysis.slowpass import SlowPass
+from koopman_cli.analysis.spectrum import Context, describe_modes
+from koopman_cli.analysis.uncertainty import Influences, influences, mode_intervals
+from koopman_cli.errors import SupportError
+from koopman_cli.estimate import Estimate
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import evaluator
+from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.types import Gap, Mode
+from koopman_cli.validation import assign_folds
+
+Matrix = NDArray[np.float64]
+
+#: Folds whose training parts give the functions of the certificates.
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class View:
+    """The solution that is judged, and the problem it solves.
+
+    For svd models of data that are symmetric in time this is the reversible solution in their
+    own span; ``count`` functions of it are looked at, ``dim`` of them belong to the model.
+    """
+
+    solution: Solution
+    solver: Solver
+    count: int
+    dim: int
+    own_span: bool = False
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of the modes of one estimate.
+
+    influences : of the blocks on all eigenvalues that were looked at
+    values : eigenvalues, or None where the model has coherences only
+    passed : the slow functions along the data
+    moments : of these functions in the merged blocks, at the lag (and at twice the lag)
+    """
+
+    view: View
+    influences: Influences
+    modes: tuple[Mode, ...]
+    values: NDArray[np.complex128] | None
+    gap: Gap
+    passed: SlowPass
+    moments: BlockMoments
+    crossings: Crossings
+    warnings: tuple[str, ...] = ()
+
+
+def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagnosis:
+    """Judge an estimate; reads the data once.
+
+    Parameters
+    ----------
+    found : Estimate
+    stream : FeatureStream
+        What it was estimated from.
+    context : Context
+        Lag, noise floor and length of the data.
+    """
+    view = _view(found)
+    trained = _trained(found, view)
+    passed = _pass(found, stream, view, trained)
+    moments = _moments(found, passed, view)
+    held = _held_out(moments, view, trained)
+    certified = None if held is None else certificates(held, [])
+    if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
+        # What is symmetric at one lag may still contradict itself at twice the lag.
+        view, held, certified = _plain_view(found), None, None
+    effect = _influences(found, view)
+    intervals = mode_intervals(effect)
+    if held is not None:
+        groups = list(dict.fromkeys(interval.group for interval in intervals))
+        certified = certificates(held, groups)
+    crossings = count_crossings(passed.slow)
+    values = view.solution.eigenvalues
+    values = None if values is None or view.solver == "svd" else values[: view.count]
+    modes = describe_modes(values, found.solution.singular_values, context, view.dim)
+    modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
+    modes, warnings = _with_residuals(modes, found, view, trained)
+    if certified is not None:
+        modes = tuple(with_certificate(m, c) for m, c in zip(modes, certified, strict=False))
+    barred = [i for i, c in enumerate(certified or ()) if c.invalid]
+    if view.solver != "svd":
+        modes = tuple(
+            with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
+        )
+        barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
+    gap = spectral_gap(effect, context.floor, barred)
+    return Diagnosis(view, effect, modes, values, gap, passed, moments, crossings, warnings)
+
+
+def _plain_view(found: Estimate) -> View:
+    count = wide_count(found.solution, found.dim)
+    return View(found.solution, found.request.solver, count, min(found.dim, count))
+
+
+def _view(found: Estimate) -> View:
+    view = _plain_view(found)
+    if view.solver != "svd" or not symmetric_in_time(found.merged, found.solution, found.dim):
+        return view
+    again = in_own_span(found.merged.total(), found.solution, view.count)
+    count = min(view.count, again.rank)
+    return View(again, "reversible", count, min(found.dim, count), own_span=True)
+
+
+def _influences(found: Estimate, view: View) -> Influences:
+    center = found.request.settings.center
+    return influences(found.merged, view.solution, view.solver, view.count, center=center)
+
+
+# ------------------------------------------------------------------ the projection pass
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """Solutions of the training part of every fold, and the blocks each holds out."""
+
+    held: list[list[int]]
+    solutions: tuple[Solution, ...]
+
+
+def _trained(found: Estimate, view: View) -> _Trained | None:
+    """None where nothing can be held out: too few blocks, or frames with weights."""
+    if found.merged.n_blocks < 2 * FOLDS or found.request.reweights:
+        return None
+    held = assign_folds(found.merged, FOLDS)
+    solutions = []
+    for members in held:
+        rest = sorted(set(range(found.merged.n_blocks)) - set(members))
+        train = found.merged.sum_blocks(rest)
+        try:
+            solutions.append(_solved(found, train, view))
+        except SupportError:
+            return None
+    return _Trained(held, tuple(solutions))
+
+
+def _solved(found: Estimate, train: Moments, view: View) -> Solution:
+    solution = found.request.solve(train, found.precision, found.merged.eps)
+    return in_own_span(train, solution, view.count) if view.own_span else solution
+
+
+def _pass(found: Estimate, stream: FeatureStream, view: View, trained: _Trained | None) -> SlowPass:
+    functions = view.solution.left[:, : view.count]
+    beside = np.empty((len(functions), 0))
+    if trained is not None and view.solver == "reversible" and _twice(found, stream):
+        parts = [_padded(s.left[:, : view.count], view.count) for s in trained.solutions]
+        beside = np.column_stack(parts)
+    lift = evaluator(found.lift)
+    return SlowPass.of(stream, lift, view.solution.mean_x, functions, beside)
+
+
+def _padded(columns: Matrix, count: int) -> Matrix:
+    """As many columns as asked for; a fold may have a lower rank."""
+    missing = count - columns.shape[1]
+    return np.pad(columns, ((0, 0), (0, max(missing, 0))))
+
+
+def _twice(found: Estimate, stream: FeatureStream) -> bool:
+    """Whether twice the lag still has pairs."""
+    longest = max(int(b - a) for part in stream.segments for a, b in part)
+    return longest > 2 * found.lag
+
+
+def _moments(found: Estimate, passed: SlowPass, view: View) -> BlockMoments:
+    lags = [found.lag, 2 * found.lag] if _twice(found, passed.stream) else [found.lag]
+    moments = passed.moments(lags, len(found.lift.names), found.request.progress)
+    return moments.merged_like(found.merged)
+
+
+# ------------------------------------------------------------------ certificates
+
+
+def _held_out(moments: BlockMoments, view: View, trained: _Trained | None) -> HeldOut | None:
+    """Quadratic forms of the functions of every fold on the blocks it holds out."""
+    if trained is None or len(moments.lags) < 2 or view.solver != "reversible":
+        return None
+    k = view.count
+    beside = _columns(moments, np.arange(k, k + k * len(trained.held)))
+    return held_out(beside, trained.held, k)
+
+
+def _columns(moments: BlockMoments, wanted: NDArray[np.int64]) -> BlockMoments:
+    """Moments of some of the functions."""
+    kept = np.append(wanted, len(moments.shift))
+    grid = np.ix_(kept, kept)
+    parts = {name: getattr(moments, name)[:, :, grid[0], grid[1]] for name in ("xx", "xy", "yy")}
+    return replace(moments, shift=moments.shift[wanted], scale=moments.scale[wanted], **parts)
+
+
+def _flow(found: Estimate, view: View, trained: _Trained | None) -> FlowResiduals | None:
+    """Held-out ResDMD residuals of an eig model, worst fold by worst fold averaged."""
+    if view.solver != "eig" or trained is None:
+        return None
+    assert view.solution.eigenvalues is not None
+    rows, invariant = [], []
+    for members, solution in zip(trained.held, trained.solutions, strict=True):
+        assert solution.eigenvalues is not None
+        fresh = found.merged.sum_blocks(members)
+        own = flow_residuals(fresh, solution, len(solution.eigenvalues))
+        wanted = view.solution.eigenvalues[: view.count]
+        nearest = np.argmin(np.abs(wanted[:, None] - solution.eigenvalues[None, :]), axis=1)
+        rows.append(own.values[nearest] ** 2)
+        invariant.append(own.invariant)
+    return FlowResiduals(np.sqrt(np.mean(rows, axis=0)), bool(np.mean(invariant) > 0.5))
+
+
+def _with_residuals(
+    modes: tuple[Mode, ...], found: Estimate, view: View, trained: _Trained | None
+) -> tuple[tuple[Mode, ...], tuple[str, ...]]:
+    """Modes of a flow with their residuals, and what is to be said about them."""
+    flow = _flow(found, view, trained)
+    if flow is None:
+        return modes, ()
+    return with_residuals(modes, flow), (INVARIANT_NOTE,) if flow.invariant else ()
