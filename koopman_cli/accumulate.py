@@ -11,10 +11,8 @@ chunks in which the data arrive never changes a result.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,15 +22,12 @@ from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.linalg import whiten
-from koopman_cli.moments import BlockMoments, products
+from koopman_cli.moments import BlockMoments
+from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, Workers
 from koopman_cli.types import Progress, no_progress
 
 Matrix = NDArray[np.float64]
 Function = Callable[[NDArray[Any]], NDArray[Any]]
-
-#: Frames multiplied at once. In float32 a sum of so many rounded products still has about
-#: six digits; the sums of tiles are float64.
-TILE = 4096
 
 #: Frames of the first trajectory from which shift and scale are taken.
 PILOT = 1000
@@ -68,232 +63,6 @@ class Mapped:
             yield lifted
 
 
-class _Window:
-    """Frames of one trajectory as they stream by; ``fill`` copies a range into a tile."""
-
-    def __init__(self, chunks: Iterator[NDArray[Any]], advance: Callable[[int], None]) -> None:
-        self.chunks = chunks
-        self.advance = advance
-        self.held: deque[tuple[int, NDArray[Any]]] = deque()
-        self.end = 0
-
-    def parts(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
-        """Views that together are frames [start, stop); earlier frames are forgotten."""
-        while self.held and self.held[0][0] + len(self.held[0][1]) <= start:
-            self.held.popleft()
-        while self.end < stop:
-            chunk = next(self.chunks)
-            if self.end + len(chunk) > start:
-                self.held.append((self.end, chunk))
-            self.end += len(chunk)
-            self.advance(len(chunk))
-        for base, chunk in self.held:
-            if base < stop and base + len(chunk) > start:
-                yield chunk[max(start - base, 0) : stop - base]
-
-
-class _Sums:
-    """The growing matrices of all regions and lags."""
-
-    def __init__(self, plan: BlockPlan, width: int, shift: Matrix, scale: Matrix) -> None:
-        shape = (len(plan.lags), len(plan.is_block), width + 1, width + 1)
-        self.plan = plan
-        self.xx, self.xy, self.yy = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        self.shift, self.scale = shift, scale
-        # Fresh memory costs more than the product that goes into it, so both are kept.
-        self.buffer: NDArray[Any] = np.empty((0, width + 1))
-        self.product: NDArray[Any] = np.empty(0)
-
-    def rows(self, count: int, dtype: Any) -> NDArray[Any]:
-        """``count`` rows of a tile, their last column 1; overwritten by the next call."""
-        if len(self.buffer) < count or self.buffer.dtype != dtype:
-            self.buffer = np.empty((count, len(self.shift) + 1), dtype)
-            self.product = np.empty((len(self.shift) + 1,) * 2, dtype)
-        self.buffer[:count, -1] = 1
-        return self.buffer[:count]
-
-    def multiply(self, a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-        """A' b of rows of a tile; overwritten by the next call."""
-        product: NDArray[Any] = np.matmul(a.T, b, out=self.product)
-        return product
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A run of frames whose Gram matrix is needed on its own: (edge, rank of its lag)."""
-
-    start: int
-    stop: int
-    edge: str
-    rank: int
-
-
-class _SegmentRun:
-    """Accumulates one segment: a block with the gap behind it is a unit of work."""
-
-    def __init__(self, sums: _Sums, window: _Window, segment: Segment, dtype: Any) -> None:
-        self.sums, self.window, self.segment, self.dtype = sums, window, segment, dtype
-        self.lags = sums.plan.lags
-        self.order = sorted(range(len(self.lags)), key=lambda j: self.lags[j])
-        self.width = len(sums.shift)
-        # Constants in the dtype of the products keep the conversion of a tile one pass.
-        self.shift = sums.shift.astype(dtype)
-        self.scale = sums.scale.astype(dtype)
-        self.scaled = bool(np.any(sums.scale != 1))
-        self.zero = np.zeros((self.width + 1, self.width + 1))
-
-    def tile(self, start: int, stop: int) -> NDArray[Any]:
-        """Frames [start, stop) as z; the rows live until the next call."""
-        z = self.sums.rows(stop - start, self.dtype)
-        at = 0
-        for part in self.window.parts(start, stop):
-            rows = z[at : at + len(part), :-1]
-            np.subtract(part, self.shift, out=rows, casting="same_kind")
-            at += len(part)
-        if self.scaled:
-            z[:, :-1] *= self.scale
-        return z
-
-    def run(self) -> None:
-        reach = max(self.lags)
-        cuts = self.segment.cuts
-        if any(stop - start < 2 * reach for _, start, stop in cuts):
-            self.run_short()
-            return
-        previous: int | None = None
-        for i, (block, start, stop) in enumerate(cuts):
-            last = i == len(cuts) - 1
-            after = None if last else self.segment.boundaries[i]
-            until = stop if last else cuts[i + 1][1]
-            grams = self.unit(block, after, (start, stop, until))
-            self.distribute(grams, block, after, previous)
-            previous = after
-
-    def run_short(self) -> None:
-        """A segment with a block shorter than two lags: pair by pair, the plain way."""
-        z = self.tile(self.segment.start, self.segment.stop)
-        for j, lag in enumerate(self.lags):
-            for region, a, b in self.spans(lag):
-                a, b = a - self.segment.start, b - self.segment.start
-                if a < b:
-                    xx, xy, yy = products(z[a:b], z[a + lag : b + lag])
-                    self.sums.xx[j, region] += xx
-                    self.sums.xy[j, region] += xy
-                    self.sums.yy[j, region] += yy
-
-    def spans(self, lag: int) -> Iterator[tuple[int, int, int]]:
-        """(region, first start, last start + 1) of the pairs of each region."""
-        cuts = self.segment.cuts
-        for i, (block, start, stop) in enumerate(cuts):
-            yield block, start, stop - lag
-            if i < len(cuts) - 1:
-                yield self.segment.boundaries[i], stop - lag, cuts[i + 1][1]
-
-    def pieces(self, start: int, stop: int, until: int) -> list[_Piece]:
-        """First edge and last edge cut at every lag, the middle, the gap."""
-        marks = [0, *(self.lags[j] for j in self.order)]
-        steps = list(enumerate(pairwise(marks)))
-        first = [_Piece(start + a, start + b, "first", r) for r, (a, b) in steps]
-        final = [_Piece(stop - b, stop - a, "last", r) for r, (a, b) in reversed(steps)]
-        middle = [_Piece(start + marks[-1], stop - marks[-1], "middle", 0)]
-        gap = [_Piece(stop, until, "gap", 0)]
-        return [p for p in (*first, *middle, *final, *gap) if p.stop > p.start]
-
-    def unit(
-        self, block: int, after: int | None, span: tuple[int, int, int]
-    ) -> dict[tuple[str, int], Matrix]:
-        """Gram matrices of the pieces; products xy go straight into their regions."""
-        start, stop, until = span
-        grams: dict[tuple[str, int], Matrix] = {}
-        pieces = self.pieces(start, stop, until)
-        end = self.segment.stop
-        for at in range(start, until, TILE):
-            to = min(at + TILE, until)
-            z = self.tile(at, min(to + max(self.lags), end))
-            for p in pieces:
-                a, b = max(p.start, at), min(p.stop, to)
-                if a < b:
-                    rows = z[a - at : b - at]
-                    gram = self.sums.multiply(rows, rows)
-                    key = (p.edge, p.rank)
-                    if key in grams:
-                        grams[key] += gram
-                    else:
-                        grams[key] = gram.astype(np.float64)
-            for j, lag in enumerate(self.lags):
-                self.cross(z, j, (at, min(to, stop - lag), lag), block)
-                if after is not None:
-                    self.cross(z, j, (at, to, lag), after, begin=stop - lag)
-        return grams
-
-    def cross(
-        self, z: NDArray[Any], j: int, span: tuple[int, int, int], region: int, begin: int = -1
-    ) -> None:
-        at, to, lag = span
-        a, b = max(at, begin) - at, to - at
-        if a < b:
-            self.sums.xy[j, region] += self.sums.multiply(z[a:b], z[a + lag : b + lag])
-
-    def distribute(
-        self,
-        grams: dict[tuple[str, int], Matrix],
-        block: int,
-        after: int | None,
-        previous: int | None,
-    ) -> None:
-        """Put the Gram matrices of the pieces together for each lag."""
-        zero = self.zero
-        middle, gap = grams.get(("middle", 0), zero), grams.get(("gap", 0), zero)
-        # first[r] holds the first lag_r frames, first[-1] the whole edge; final likewise.
-        first, final = [zero], [zero]
-        for r in range(len(self.order)):
-            first.append(first[-1] + grams[("first", r)] if ("first", r) in grams else first[-1])
-            final.append(final[-1] + grams[("last", r)] if ("last", r) in grams else final[-1])
-        for r, j in enumerate(self.order, start=1):
-            xx, yy = self.sums.xx[j], self.sums.yy[j]
-            xx[block] += first[-1] + middle
-            yy[block] += middle + final[-1]
-            if len(self.order) > 1:
-                xx[block] += final[-1] - final[r]
-                yy[block] += first[-1] - first[r]
-            if previous is not None:
-                yy[previous] += first[r]
-            if after is not None:
-                xx[after] += final[r] + gap
-                yy[after] += gap
-
-
-class _WeightedRun(_SegmentRun):
-    """Pairs with weights have no common Gram matrix: every pair is multiplied."""
-
-    def tile(self, start: int, stop: int) -> NDArray[Any]:
-        """Frames [start, stop) as z, with the weight of each as a last column."""
-        parts = list(self.window.parts(start, stop))
-        raw = np.concatenate(parts)
-        z = np.empty((stop - start, self.width + 2), self.dtype)
-        z[:, :-2] = (raw[:, :-1] - self.shift) * self.scale
-        z[:, -2] = 1
-        z[:, -1] = raw[:, -1]
-        return z
-
-    def run(self) -> None:
-        end = self.segment.stop
-        for at in range(self.segment.start, end, TILE):
-            z = self.tile(at, min(at + TILE + max(self.lags), end))
-            for j, lag in enumerate(self.lags):
-                for region, a, b in self.spans(lag):
-                    a, b = max(a, at) - at, min(b, at + TILE) - at
-                    if a < b:
-                        self.add(z, j, (a, b, lag), region)
-
-    def add(self, z: NDArray[Any], j: int, span: tuple[int, int, int], region: int) -> None:
-        a, b, lag = span
-        xx, xy, yy = products(z[a:b, :-1], z[a + lag : b + lag, :-1], z[a:b, -1])
-        self.sums.xx[j, region] += xx
-        self.sums.xy[j, region] += xy
-        self.sums.yy[j, region] += yy
-
-
 def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
     """Shift and power-of-two scale from the first frames of the first trajectory.
 
@@ -327,7 +96,7 @@ def _power_of_two(spread: Matrix) -> Matrix:
 
 def _pass(
     source: Mapped, plan: BlockPlan, base: tuple[Matrix, Matrix], dtype: Any, progress: Progress
-) -> _Sums:
+) -> Sums:
     """One reading of the data."""
     # Overflow (also of the constants, in float32) shows in the sums and is mended there.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -336,23 +105,24 @@ def _pass(
 
 def _read(
     source: Mapped, plan: BlockPlan, base: tuple[Matrix, Matrix], dtype: Any, progress: Progress
-) -> _Sums:
+) -> Sums:
     # A shift that the dtype holds exactly, so that what is subtracted is what is stored.
     shift = base[0].astype(dtype).astype(np.float64)
-    sums = _Sums(plan, source.width, shift, base[1])
-    runner = _SegmentRun if source.weights is None else _WeightedRun
+    sums = Sums(plan, source.width, shift, base[1])
+    runner = SegmentRun if source.weights is None else WeightedRun
     by_trajectory: dict[int, list[Segment]] = {}
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
-    with progress("reading", source.stream.n_frames) as advance:
+    with progress("reading", source.stream.n_frames) as advance, Workers() as workers:
         for trajectory, segments in by_trajectory.items():
-            window = _Window(source.chunks(trajectory), advance)
+            window = Window(source.chunks(trajectory), advance)
             for segment in segments:
-                runner(sums, window, segment, dtype).run()
+                runner(sums, workers, window, segment, dtype).run()
+        workers.finish()
     return sums
 
 
-def _check_finite(sums: _Sums, source: Mapped) -> None:
+def _check_finite(sums: Sums, source: Mapped) -> None:
     """Sums that are not finite mean a frame that is not; find and name it."""
     # Squares overflow before sums do, so every entry counts.
     if all(np.isfinite(m).all() for m in (sums.xx, sums.xy, sums.yy)):
@@ -456,7 +226,7 @@ def _wide_base(source: Mapped) -> tuple[Matrix, Matrix]:
     return low / 2 + high / 2, _power_of_two(high / 2 - low / 2)
 
 
-def _result(sums: _Sums, source: Mapped) -> BlockMoments:
+def _result(sums: Sums, source: Mapped) -> BlockMoments:
     plan = sums.plan
     return BlockMoments(
         plan.lags,

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from koopman_cli.accumulate import TILE, accumulate
+from koopman_cli.accumulate import accumulate
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.errors import DataError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.tiles import TILE
 
 PARTS = ("xx", "xy", "yy")
 QUICK = settings(max_examples=40, deadline=None)
@@ -325,6 +326,29 @@ def test_stretches_between_dropped_frames_stay_apart(parts, lag, window, n_block
     found, _ = accumulate(stream, [lag], n_blocks=n_blocks)
     assert_same(found.total(), plain(stream, lag, found))
     assert_same(found.merged(150).total(), found.total())
+
+
+@QUICK
+@given(
+    parts=st.lists(st.integers(4, 60), min_size=2, max_size=20),
+    span=st.integers(1, 2000),
+)
+def test_broken_runs_are_merged_inside_one_trajectory(parts, span):
+    """Two broken runs of different constants: no merged block holds frames of both."""
+    one = segmented(noise(sum(parts)), list(np.cumsum(parts)[:-1]), [1] * (len(parts) - 1))
+    stream = replace(
+        FeatureStream.from_arrays([np.full((sum(parts), 1), c) for c in (0.0, 1.0)]),
+        segments=one.segments * 2,
+        origins=one.origins * 2,
+    )
+    fine, _ = accumulate(stream, [3], n_blocks=40)
+    assert_same(fine.total(), plain(stream, 3, fine))
+    merged = fine.merged(span)
+    assert_same(merged.total(), fine.total())
+    means = np.array([merged.block(b).mean_x[0] for b in range(merged.n_blocks)])
+    np.testing.assert_allclose(means, merged.trajectory[merged.is_block], atol=1e-12)
+    joined = fine.sum_joined(range(fine.n_blocks))
+    assert joined.n <= fine.total().n
 
 
 def test_a_run_with_many_dropped_frames_still_has_blocks():

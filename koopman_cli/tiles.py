@@ -1,0 +1,350 @@
+"""Tiles: how frames that stream by become sums of products, on several threads.
+
+A block is cut into a first edge, a middle and a last edge of the largest lag; the Gram
+matrices of these pieces are computed once and put together for each lag (see
+:mod:`koopman_cli.accumulate`). Tiles start at fixed frames, whatever the chunks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from koopman_cli.blocks import BlockPlan, Segment
+from koopman_cli.moments import products
+
+Matrix = NDArray[np.float64]
+
+#: Frames multiplied at once. In float32 a sum of so many rounded products still has about
+#: six digits; the sums of tiles are float64.
+TILE = 4096
+
+
+class Window:
+    """Frames of one trajectory as they stream by; ``fill`` copies a range into a tile."""
+
+    def __init__(self, chunks: Iterator[NDArray[Any]], advance: Callable[[int], None]) -> None:
+        self.chunks = chunks
+        self.advance = advance
+        self.held: deque[tuple[int, NDArray[Any]]] = deque()
+        self.end = 0
+
+    def parts(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Views that together are frames [start, stop); earlier frames are forgotten."""
+        while self.held and self.held[0][0] + len(self.held[0][1]) <= start:
+            self.held.popleft()
+        while self.end < stop:
+            chunk = next(self.chunks)
+            if self.end + len(chunk) > start:
+                self.held.append((self.end, chunk))
+            self.end += len(chunk)
+            self.advance(len(chunk))
+        for base, chunk in self.held:
+            if base < stop and base + len(chunk) > start:
+                yield chunk[max(start - base, 0) : stop - base]
+
+
+class Sums:
+    """The growing matrices of all regions and lags."""
+
+    def __init__(self, plan: BlockPlan, width: int, shift: Matrix, scale: Matrix) -> None:
+        shape = (len(plan.lags), len(plan.is_block), width + 1, width + 1)
+        self.plan = plan
+        self.xx, self.xy, self.yy = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+        self.all = (self.xx, self.xy, self.yy)
+        self.shift, self.scale = shift, scale
+
+
+class Workers:
+    """Threads that multiply tiles while the next one is being filled.
+
+    BLAS is kept to one thread meanwhile: for narrow tiles its own threads cost more than
+    they bring, and they spin where other processes want the processor. Results are added in
+    the order of the tiles, so that the number of threads never changes a sum.
+    """
+
+    def __init__(self) -> None:
+        self.count = _threads()
+        self.pool = ThreadPoolExecutor(self.count)
+        self.waiting: deque[tuple[Future[Any], Callable[[Any], None], NDArray[Any]]] = deque()
+        # Fresh memory costs more than the product that is made from it: buffers are kept.
+        self.free: list[NDArray[Any]] = []
+
+    def __enter__(self) -> Workers:
+        self.limit = _blas().limit(limits=1, user_api="blas")
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self.pool.shutdown(cancel_futures=True)
+        self.limit.restore_original_limits()
+
+    def rows(self, count: int, width: int, dtype: Any) -> NDArray[Any]:
+        """``count`` rows of a tile whose last column is 1; given back by :meth:`submit`."""
+        while len(self.waiting) > self.count:
+            self._finish_one()
+        fitting = [b for b in self.free if len(b) >= count and b.dtype == dtype]
+        buffer = fitting[0] if fitting else np.empty((max(count, 1), width), dtype)
+        self.free = [b for b in self.free if b is not buffer]
+        buffer[:count, -1] = 1
+        return buffer
+
+    def submit(
+        self, work: Callable[[], Any], receive: Callable[[Any], None], buffer: NDArray[Any]
+    ) -> None:
+        """Run ``work`` on a thread; hand its result to ``receive`` in the order submitted."""
+        self.waiting.append((self.pool.submit(work), receive, buffer))
+
+    def finish(self) -> None:
+        """Wait for everything submitted."""
+        while self.waiting:
+            self._finish_one()
+
+    def _finish_one(self) -> None:
+        future, receive, buffer = self.waiting.popleft()
+        receive(future.result())
+        self.free.append(buffer)
+
+
+def _threads() -> int:
+    """Processors this process may use, or fewer if the environment says so."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(processors, int(asked) if asked.isdigit() else processors, 16))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A run of frames whose Gram matrix is needed on its own: (edge, rank of its lag)."""
+
+    start: int
+    stop: int
+    edge: str
+    rank: int
+
+
+@dataclass
+class _Unit:
+    """A block with the gap behind it: its regions, and the Gram matrices of its pieces."""
+
+    block: int
+    after: int | None
+    previous: int | None
+    grams: dict[tuple[str, int], Matrix] = field(default_factory=dict)
+
+
+class SegmentRun:
+    """Accumulates one segment: a block with the gap behind it is a unit of work."""
+
+    def __init__(
+        self, sums: Sums, workers: Workers, window: Window, segment: Segment, dtype: Any
+    ) -> None:
+        self.sums, self.window, self.segment, self.dtype = sums, window, segment, dtype
+        self.workers = workers
+        self.lags = sums.plan.lags
+        self.order = sorted(range(len(self.lags)), key=lambda j: self.lags[j])
+        self.width = len(sums.shift)
+        # Constants in the dtype of the products keep the conversion of a tile one pass.
+        self.shift = sums.shift.astype(dtype)
+        self.scale = sums.scale.astype(dtype)
+        self.scaled = bool(np.any(sums.scale != 1))
+        self.zero = np.zeros((self.width + 1, self.width + 1))
+
+    def tile(self, start: int, stop: int) -> NDArray[Any]:
+        """Frames [start, stop) as z, in a buffer of the workers."""
+        count = stop - start
+        buffer = self.workers.rows(count, self.width + 1, self.dtype)
+        at = 0
+        for part in self.window.parts(start, stop):
+            rows = buffer[at : at + len(part), :-1]
+            np.subtract(part, self.shift, out=rows, casting="same_kind")
+            at += len(part)
+        if self.scaled:
+            buffer[:count, :-1] *= self.scale
+        return buffer
+
+    def run(self) -> None:
+        """Read the segment and add its moments."""
+        reach = max(self.lags)
+        cuts = self.segment.cuts
+        if any(stop - start < 2 * reach for _, start, stop in cuts):
+            self.run_short()
+            return
+        previous: int | None = None
+        for i, (block, start, stop) in enumerate(cuts):
+            last = i == len(cuts) - 1
+            after = None if last else self.segment.boundaries[i]
+            until = stop if last else cuts[i + 1][1]
+            self.run_unit(_Unit(block, after, previous), start, stop, until)
+            previous = after
+
+    def run_short(self) -> None:
+        """A segment with a block shorter than two lags: pair by pair, the plain way."""
+        z = self.tile(self.segment.start, self.segment.stop)
+        wanted = [
+            (j, region, a - self.segment.start, b - self.segment.start)
+            for j, lag in enumerate(self.lags)
+            for region, a, b in self.spans(lag)
+            if a < b
+        ]
+
+        def work() -> list[tuple[Matrix, Matrix, Matrix]]:
+            lags = self.lags
+            return [products(z[a:b], z[a + lags[j] : b + lags[j]]) for j, _, a, b in wanted]
+
+        def receive(found: list[tuple[Matrix, Matrix, Matrix]]) -> None:
+            for (j, region, _, _), parts in zip(wanted, found, strict=True):
+                for sums, part in zip(self.sums.all, parts, strict=True):
+                    sums[j, region] += part
+
+        self.workers.submit(work, receive, z)
+
+    def spans(self, lag: int) -> Iterator[tuple[int, int, int]]:
+        """(region, first start, last start + 1) of the pairs of each region."""
+        cuts = self.segment.cuts
+        for i, (block, start, stop) in enumerate(cuts):
+            yield block, start, stop - lag
+            if i < len(cuts) - 1:
+                yield self.segment.boundaries[i], stop - lag, cuts[i + 1][1]
+
+    def pieces(self, start: int, stop: int, until: int) -> list[_Piece]:
+        """First edge and last edge cut at every lag, the middle, the gap."""
+        marks = [0, *(self.lags[j] for j in self.order)]
+        steps = list(enumerate(pairwise(marks)))
+        first = [_Piece(start + a, start + b, "first", r) for r, (a, b) in steps]
+        final = [_Piece(stop - b, stop - a, "last", r) for r, (a, b) in reversed(steps)]
+        middle = [_Piece(start + marks[-1], stop - marks[-1], "middle", 0)]
+        gap = [_Piece(stop, until, "gap", 0)]
+        return [p for p in (*first, *middle, *final, *gap) if p.stop > p.start]
+
+    def run_unit(self, unit: _Unit, start: int, stop: int, until: int) -> None:
+        """Multiply the tiles of a block and the gap behind it."""
+        pieces = self.pieces(start, stop, until)
+        for at in range(start, until, TILE):
+            to = min(at + TILE, until)
+            z = self.tile(at, min(to + max(self.lags), self.segment.stop))
+            grams = [
+                (p, max(p.start, at) - at, min(p.stop, to) - at)
+                for p in pieces
+                if max(p.start, at) < min(p.stop, to)
+            ]
+            crosses = [
+                (j, region, a - at, b - at)
+                for j, lag in enumerate(self.lags)
+                for region, a, b in _crossings(unit, (at, to), stop - lag)
+                if a < b
+            ]
+            work = partial(_multiply, z, grams, crosses, self.lags)
+            receive = partial(self.receive, unit, grams, crosses, to == until)
+            self.workers.submit(work, receive, z)
+
+    def receive(
+        self,
+        unit: _Unit,
+        grams: list[tuple[_Piece, int, int]],
+        crosses: list[tuple[int, int, int, int]],
+        complete: bool,
+        found: tuple[list[NDArray[Any]], list[NDArray[Any]]],
+    ) -> None:
+        """Add the products of a tile; with the last tile of a unit, its Gram matrices."""
+        for (p, _, _), gram in zip(grams, found[0], strict=True):
+            key = (p.edge, p.rank)
+            if key in unit.grams:
+                unit.grams[key] += gram
+            else:
+                unit.grams[key] = gram.astype(np.float64)
+        for (j, region, _, _), cross in zip(crosses, found[1], strict=True):
+            self.sums.xy[j, region] += cross
+        if complete:
+            self.distribute(unit)
+
+    def distribute(self, unit: _Unit) -> None:
+        """Put the Gram matrices of the pieces together for each lag."""
+        zero, grams = self.zero, unit.grams
+        middle, gap = grams.get(("middle", 0), zero), grams.get(("gap", 0), zero)
+        # first[r] holds the first lag_r frames, first[-1] the whole edge; final likewise.
+        first, final = [zero], [zero]
+        for r in range(len(self.order)):
+            first.append(first[-1] + grams[("first", r)] if ("first", r) in grams else first[-1])
+            final.append(final[-1] + grams[("last", r)] if ("last", r) in grams else final[-1])
+        for r, j in enumerate(self.order, start=1):
+            xx, yy = self.sums.xx[j], self.sums.yy[j]
+            xx[unit.block] += first[-1] + middle
+            yy[unit.block] += middle + final[-1]
+            if len(self.order) > 1:
+                xx[unit.block] += final[-1] - final[r]
+                yy[unit.block] += first[-1] - first[r]
+            if unit.previous is not None:
+                yy[unit.previous] += first[r]
+            if unit.after is not None:
+                xx[unit.after] += final[r] + gap
+                yy[unit.after] += gap
+
+
+def _crossings(unit: _Unit, tile: tuple[int, int], turn: int) -> Iterator[tuple[int, int, int]]:
+    """(region, first start, last start + 1) of the pairs that start in a tile.
+
+    ``turn`` is the first start whose pair no longer ends inside the block.
+    """
+    yield unit.block, tile[0], min(tile[1], turn)
+    if unit.after is not None:
+        yield unit.after, max(tile[0], turn), tile[1]
+
+
+def _multiply(
+    z: NDArray[Any],
+    grams: list[tuple[_Piece, int, int]],
+    crosses: list[tuple[int, int, int, int]],
+    lags: tuple[int, ...],
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """The products that one tile contributes. An overflow shows in the sums."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (
+            [z[a:b].T @ z[a:b] for _, a, b in grams],
+            [z[a:b].T @ z[a + lags[j] : b + lags[j]] for j, _, a, b in crosses],
+        )
+
+
+class WeightedRun(SegmentRun):
+    """Pairs with weights have no common Gram matrix: every pair is multiplied."""
+
+    def tile(self, start: int, stop: int) -> NDArray[Any]:
+        """Frames [start, stop) as z, with the weight of each as a last column."""
+        parts = list(self.window.parts(start, stop))
+        raw = np.concatenate(parts)
+        z = np.empty((stop - start, self.width + 2), self.dtype)
+        z[:, :-2] = (raw[:, :-1] - self.shift) * self.scale
+        z[:, -2] = 1
+        z[:, -1] = raw[:, -1]
+        return z
+
+    def run(self) -> None:
+        end = self.segment.stop
+        for at in range(self.segment.start, end, TILE):
+            z = self.tile(at, min(at + TILE + max(self.lags), end))
+            for j, lag in enumerate(self.lags):
+                for region, a, b in self.spans(lag):
+                    a, b = max(a, at) - at, min(b, at + TILE) - at
+                    if a < b:
+                        self.add(z, j, (a, b, lag), region)
+
+    def add(self, z: NDArray[Any], j: int, span: tuple[int, int, int], region: int) -> None:
+        a, b, lag = span
+        xx, xy, yy = products(z[a:b, :-1], z[a + lag : b + lag, :-1], z[a:b, -1])
+        self.sums.xx[j, region] += xx
+        self.sums.xy[j, region] += xy
+        self.sums.yy[j, region] += yy
