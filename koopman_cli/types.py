@@ -69,6 +69,9 @@ class ReadOptions:
     dt: str | None = None
     join: bool = False
     ensemble: bool = False
+    anomaly: str | None = None
+    detrend: str | None = None
+    area_weights: str = "auto"
     drop_nonfinite: bool = False
     allow_truncated: bool = False
 
@@ -107,6 +110,8 @@ class Trajectory:
     names, units : of the columns; empty for MD, where ``topology`` is set instead
     dtype : "float32", "float64" or "complex128" of the values that ``read`` yields
     read : ``read(size)`` iterates over :class:`Frames` of at most ``size`` frames
+    field : :class:`koopman_cli.io.fieldruns.FieldRun` for kind "field": geometry, times and
+        blocks of cells; ``names`` is then empty and a frame is a row of all cells
     """
 
     label: str
@@ -121,6 +126,7 @@ class Trajectory:
     units: tuple[str, ...] = ()
     topology: Any = None
     warnings: tuple[str, ...] = ()
+    field: Any = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ SECONDS = {
     "d": Fraction(86400),
 }
 
+#: Months to each unit of the calendar: these convert among each other only.
+CALENDAR = {"months": Fraction(1), "years": Fraction(12)}
+_CALENDAR_WORDS = {"month": "months", "mo": "months", "year": "years", "yr": "years"}
+
 _TIME = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*([A-Za-zµ]*)\s*$")
 
 
@@ -50,9 +54,10 @@ def parse_time(text: str) -> tuple[float, str]:
             f"{text!r} is neither a number of frames nor a time",
             "write a whole number of frames (50) or a time with its unit (5ns)",
         )
-    value, unit = float(match[1]), match[2]
-    if unit and unit != "frames" and unit not in SECONDS:
-        raise UsageError(f"{text!r}: unknown unit {unit!r}", f"units: {', '.join(SECONDS)}")
+    value, unit = float(match[1]), _CALENDAR_WORDS.get(match[2], match[2])
+    if unit and unit != "frames" and unit not in SECONDS and unit not in CALENDAR:
+        known = ", ".join([*SECONDS, *CALENDAR])
+        raise UsageError(f"{text!r}: unknown unit {unit!r}", f"units: {known}")
     return value, "" if unit == "frames" else unit
 
 
@@ -74,7 +79,10 @@ def convert(value: float, unit: str, to: str) -> float:
     >>> convert(5.0, "ns", "ps")
     5000.0
     """
-    return value if unit == to else value * float(SECONDS[unit] / SECONDS[to])
+    if unit == to:
+        return value
+    table = CALENDAR if unit in CALENDAR else SECONDS
+    return value * float(table[unit] / table[to])
 
 
 def _nearest(exact: float, dt: TimeStep) -> str:
@@ -125,7 +133,7 @@ def parse_frames(text: str, dt: TimeStep | None, what: str = "lag") -> int:
             f"{what} {text}: the input has no time step, so a time cannot be turned into frames",
             "add --dt (for example --dt 10ps), or give frames without a unit",
         )
-    if dt.unit not in SECONDS:
+    if dt.unit not in (CALENDAR if unit in CALENDAR else SECONDS):
         raise UsageError(
             f"{what} {text}: the time step ({dt.value:g} {dt.unit or 'without a unit'}) "
             "has no unit that converts",

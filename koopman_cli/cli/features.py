@@ -22,7 +22,7 @@ def command(as_json: bool, **_: Any) -> None:
         rows = [{k: v for k, v in asdict(entry).items() if k != "home"} for entry in found]
         print_json({row.pop("name"): row for row in rows})
         return
-    kinds = {"md": "molecular dynamics", "array": "arrays", "any": "any input"}
+    kinds = {"md": "molecular dynamics", "array": "arrays", "field": "fields", "any": "any input"}
     for kind, title in kinds.items():
         say(f"{title}:")
         for entry in (e for e in found if e.kind == kind):

@@ -133,7 +133,11 @@ def _prepare(
     return found
 
 
-_KINDS = {"md": "a molecular-dynamics trajectory", "array": "an array of columns"}
+_KINDS = {
+    "md": "a molecular-dynamics trajectory",
+    "array": "an array of columns",
+    "field": "a field",
+}
 
 
 def _with_prefix(state: State, prefix: str) -> State:

@@ -15,7 +15,7 @@ class Entry:
     ----------
     name : str
         What stands in a specification, before any ``:``.
-    kind : {"md", "array", "any"}
+    kind : {"md", "array", "field", "any"}
         Input it applies to.
     meaning : str
         One line.
@@ -30,7 +30,7 @@ class Entry:
     """
 
     name: str
-    kind: Literal["md", "array", "any"]
+    kind: Literal["md", "array", "field", "any"]
     meaning: str
     home: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -106,6 +106,12 @@ _TABLE = (
         "columns:prepare_standardised",
         {"angles": "auto"},
         ("auto", "raw"),
+    ),
+    Entry(
+        "field",
+        "field",
+        "snapshots, masked cells left out and areas weighted; the model takes their POD",
+        "field:build_field",
     ),
     Entry(
         "delays",

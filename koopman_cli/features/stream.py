@@ -52,6 +52,8 @@ class FeatureStream:
         Frames that a delay embedding reaches back; blocks keep that much more distance.
     warnings : sequence of str
         What was noticed while reading and featurizing.
+    field : FieldStream or None
+        Where the rows came from, for fields (:mod:`koopman_cli.features.field`).
 
     Examples
     --------
@@ -76,6 +78,7 @@ class FeatureStream:
     fitted: tuple[str, ...] = ()
     origins: tuple[NDArray[np.int64], ...] = ()
     late: Callable[[], tuple[str, ...]] | None = None
+    field: Any = None
 
     @property
     def warnings(self) -> tuple[str, ...]:

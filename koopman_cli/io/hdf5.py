@@ -11,6 +11,7 @@ import numpy as np
 
 from koopman_cli.errors import DataError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
+from koopman_cli.io.fieldfiles import hdf5_field, netcdf_field
 from koopman_cli.io.source import Source
 from koopman_cli.io.topology import Request
 from koopman_cli.types import ReadOptions
@@ -108,7 +109,22 @@ def open_any_hdf5(path: str, request: Request) -> Source:
             kind = "md" if is_md(handle) else "array"
     if kind == "md":
         return open_mdhdf5(path, request)
+    if request.options.kind != "array" and _is_netcdf(path):
+        snapshots = netcdf_field(path, "h5netcdf", request.options)
+        if snapshots:
+            return snapshots
     return open_hdf5_array(path, request.options)
+
+
+def _is_netcdf(path: str) -> bool:
+    """Whether an HDF5 file follows NetCDF: marked as such, or with dimension scales."""
+    with open_hdf5(path) as handle:
+        marks = {"_NCProperties", "Conventions"} & set(handle.attrs)
+        return bool(marks) or any(
+            attribute(node, "CLASS") == "DIMENSION_SCALE"
+            for node in handle.values()
+            if node is not None
+        )
 
 
 def open_hdf5_array(path: str, options: ReadOptions) -> Source:
@@ -127,6 +143,9 @@ def open_hdf5_array(path: str, options: ReadOptions) -> Source:
         for name, found in fields.items():
             if len(found.shape) == 2 and found.shape[0] == 1:
                 fields[name] = replace(found, shape=found.shape[1:])
-    names = pick(path, fields, tuple(v.strip("/") for v in options.var))
+    options = replace(options, var=tuple(v.strip("/") for v in options.var))
+    if snapshots := hdf5_field(path, fields, lambda name: _Opener(path, name), options):
+        return snapshots
+    names = pick(path, fields, options.var)
     openers = {name: _Opener(path, name) for name in names}
     return array_source(path, "HDF5", {n: fields[n] for n in names}, openers, options)

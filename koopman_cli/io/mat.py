@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
+from koopman_cli.io.fieldfiles import mat_field
 from koopman_cli.io.source import Source
 from koopman_cli.io.topology import Request
 
@@ -69,6 +70,8 @@ def open_mat(path: str, request: Request) -> Source:
         for name, shape, kind in _load(path, None)
         if not name.startswith("__")
     }
+    if snapshots := mat_field(path, listed, lambda n: _load(path, (n,))[n], options):
+        return snapshots
     names = pick(path, listed, options.var)
     loaded = _load(path, names)
     fields = {}

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
 from koopman_cli.io.cells import box_vectors
+from koopman_cli.io.fieldfiles import netcdf_field
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
@@ -297,4 +298,6 @@ def open_netcdf(path: str, request: Request) -> Source:
     kind = request.options.kind
     if kind == "md" or (kind is None and not request.options.var and _is_amber(layout)):
         return open_amber(path, layout, request)
+    if kind != "array" and (snapshots := netcdf_field(path, "scipy", request.options)):
+        return snapshots
     return _open_variables(path, layout, request)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
+from koopman_cli.io.fieldfiles import npy_field, npz_field
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Source, truncated
 from koopman_cli.io.topology import Request
@@ -180,6 +181,8 @@ def open_npy(path: str, request: Request) -> Source:
         header = read_header(handle, path)
         available = Path(path).stat().st_size - header.offset
     header = _checked(path, header, available, allow_truncated=options.allow_truncated)
+    if snapshots := npy_field(path, header, options):
+        return snapshots
     field = Field(header.shape, header.dtype)
 
     @contextmanager
@@ -245,6 +248,8 @@ def open_npz(path: str, request: Request) -> Source:
     """
     options = request.options
     members = _members(path)
+    if snapshots := npz_field(path, {n: h for n, (h, _) in members.items()}, options):
+        return snapshots
     names = pick(path, {n: Field(h.shape, h.dtype) for n, (h, _) in members.items()}, options.var)
     openers = {}
     for name in names:

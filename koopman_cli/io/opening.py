@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
+from koopman_cli.io.fieldruns import field_run
 from koopman_cli.io.join import join_parts
 from koopman_cli.io.parts import Part, read_parts
 from koopman_cli.io.readers import open_source
@@ -112,6 +113,7 @@ def _trajectory(
         units=first.units,
         topology=first.topology,
         warnings=warned,
+        field=None if first.field is None else field_run(parts),
     )
 
 
@@ -181,6 +183,13 @@ def _check_alike(sources: Sequence[Source]) -> None:
                 f"{first.path} is {first.kind} data, {other.path} is {other.kind} data",
                 "analyse them apart",
             )
+        if first.field is not None:
+            differ = first.field.geometry.differs(other.field.geometry)
+            if differ:
+                raise DataError(
+                    f"{first.path} and {other.path} differ: {differ}",
+                    "give files of the same variables and grid",
+                )
         if first.kind == "md" and other.topology is not first.topology:
             a, b = first.topology.n_atoms, other.topology.n_atoms
             if a != b:

@@ -33,7 +33,10 @@ READERS: tuple[Reader, ...] = (
     Reader("trr", (".trr",), ("md",), "trr:open_trr"),
     Reader("dcd", (".dcd",), ("md",), "dcd:open_dcd"),
     Reader(
-        "netcdf", (".nc", ".ncdf", ".netcdf", ".nc4", ".cdf"), ("md", "array"), "netcdf:open_netcdf"
+        "netcdf",
+        (".nc", ".ncdf", ".netcdf", ".nc4", ".cdf"),
+        ("md", "array", "field"),
+        "netcdf:open_netcdf",
     ),
     Reader("lammpstrj", (".lammpstrj",), ("md",), "lammps:open_lammpstrj"),
     Reader("gro", (".gro",), ("md",), "textmd:open_gro"),
@@ -41,11 +44,14 @@ READERS: tuple[Reader, ...] = (
     Reader("xyz", (".xyz",), ("md",), "textmd:open_xyz"),
     Reader("mdcrd", (".mdcrd", ".crd"), ("md",), "mdcrd:open_mdcrd"),
     Reader(
-        "hdf5", (".h5", ".hdf5", ".hdf", ".h5md", ".he5"), ("md", "array"), "hdf5:open_any_hdf5"
+        "hdf5",
+        (".h5", ".hdf5", ".hdf", ".h5md", ".he5"),
+        ("md", "array", "field"),
+        "hdf5:open_any_hdf5",
     ),
-    Reader("npy", (".npy",), ("array",), "npy:open_npy"),
-    Reader("npz", (".npz",), ("array",), "npy:open_npz"),
-    Reader("mat", (".mat",), ("array",), "mat:open_mat"),
+    Reader("npy", (".npy",), ("array", "field"), "npy:open_npy"),
+    Reader("npz", (".npz",), ("array", "field"), "npy:open_npz"),
+    Reader("mat", (".mat",), ("array", "field"), "mat:open_mat"),
     Reader(
         "table",
         (".csv", ".txt", ".dat", ".tsv", ".xvg", ".colvar"),
@@ -221,12 +227,6 @@ def find_reader(path: str) -> Reader:
 def _check_kind(path: str, reader: Reader, kind: Kind | None) -> None:
     if kind is None or kind in reader.kinds:
         return
-    if kind == "field":
-        raise DataError(
-            f"{path}: cannot be read as a field; what can be read are MD trajectories and"
-            " (frames, columns) arrays",
-            "reshape each snapshot to a row, or leave --kind out",
-        )
     raise DataError(
         f"{path}: {reader.form} cannot be read as {kind}",
         f"leave --kind out, or use --kind {reader.kinds[0]}",

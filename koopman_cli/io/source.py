@@ -37,6 +37,7 @@ class Source:
     stamps_single : whether stamps went through float32, so that their last digits are noise
     members : number of ensemble members, 0 where the file is one run
     stamp : size and modification time when opened
+    field : :class:`koopman_cli.io.fields.FieldData` where snapshots are a field
     """
 
     path: str
@@ -55,6 +56,7 @@ class Source:
     members: int = 0
     warnings: tuple[str, ...] = ()
     stamp: tuple[int, int] = (0, 0)
+    field: Any = None
 
 
 def check_file(path: str) -> tuple[int, int]:

@@ -1,0 +1,311 @@
+"""Fields to a stream of small rows: coordinates of each snapshot, and functions of its time.
+
+A row is [a, b]: a the coordinates of :mod:`koopman_cli.features.snapshots`, b what anomalies
+and trends are regressed on (a constant, the phase of a cycle, the time). The regression
+itself belongs to the lift, so that it is fitted on training frames only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import DataError, UsageError, did_you_mean
+from koopman_cli.features.agree import check_agreement, common_step
+from koopman_cli.features.reading import split_runs
+from koopman_cli.features.snapshots import Run, Snapshots, compress, scan_missing
+from koopman_cli.features.spec import Delays, parse_delays, parse_spec
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.geometry import Geometry
+from koopman_cli.types import FeatureSpec, Progress, ReadOptions, TimeStep, Trajectory, no_progress
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Design:
+    """What of a field is known from the time alone: --anomaly and --detrend.
+
+    constant : whether there is a constant; cycle : frames of a cycle, 0 for none
+    trend : whether there is a line in time, from ``origin`` over ``span`` frames
+    """
+
+    constant: bool = False
+    cycle: int = 0
+    trend: bool = False
+    origin: float = 0.0
+    span: float = 1.0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        cycle = tuple(f"phase {k} of {self.cycle}" for k in range(self.cycle))
+        constant = ("constant",) if self.constant and not self.cycle else ()
+        return constant + cycle + (("trend",) if self.trend else ())
+
+    def rows(self, times: Matrix) -> Matrix:
+        """(n, q) for times in frames."""
+        columns = []
+        if self.cycle:
+            phase = np.round(times).astype(np.int64) % self.cycle
+            columns = [(phase == k).astype(float) for k in range(self.cycle)]
+        elif self.constant:
+            columns = [np.ones(len(times))]
+        if self.trend:
+            columns.append((times - self.origin) / self.span)
+        return np.stack(columns, axis=1) if columns else np.empty((len(times), 0))
+
+    def to_array(self) -> NDArray[Any]:
+        """Plain numbers, for storage."""
+        return np.array([self.constant, self.cycle, self.trend, self.origin, self.span], float)
+
+    @classmethod
+    def from_array(cls, values: NDArray[Any]) -> Design:
+        """The inverse of :meth:`to_array`."""
+        return cls(
+            bool(values[0]), int(values[1]), bool(values[2]), float(values[3]), float(values[4])
+        )
+
+
+def parse_design(anomaly: str | None, detrend: str | None) -> Design:
+    """Read ``mean``, ``cycle:12`` and ``linear``.
+
+    >>> parse_design("cycle:12", "linear").names[-2:]
+    ('phase 11 of 12', 'trend')
+    """
+    word, _, number = (anomaly or "none").partition(":")
+    if word not in ("none", "mean", "cycle") or (word != "cycle" and number):
+        hint = did_you_mean(word, ("mean", "cycle:12", "none"))
+        raise UsageError(f"--anomaly {anomaly}: not known", hint)
+    if word == "cycle" and not (number.isascii() and number.isdigit() and int(number) > 1):
+        raise UsageError(f"--anomaly {anomaly}: a cycle has a number of frames", "cycle:12")
+    if detrend not in (None, "none", "linear"):
+        raise UsageError(f"--detrend {detrend}: not known", did_you_mean(str(detrend), ("linear",)))
+    trend = detrend == "linear"
+    return Design(word != "none" or trend, int(number) if word == "cycle" else 0, trend)
+
+
+@dataclass(frozen=True)
+class FieldStream:
+    """What a stream of a field knows beside its rows; ``FeatureStream.field``.
+
+    rows : per trajectory, (frames, d + q) before delays; times : in frames
+    """
+
+    snapshots: Snapshots
+    design: Design
+    delays: Delays
+    rows: tuple[Matrix, ...]
+    times: tuple[Matrix, ...]
+    width: int
+
+
+def frame_times(trajectory: Trajectory) -> Matrix:
+    """Time of each frame in frames: absolute where time stamps are regular, else from 0."""
+    run, step = trajectory.field, trajectory.dt
+    if run.times is None or step is None or "--dt" in step.origin or not step.value:
+        return np.arange(trajectory.n_frames, dtype=float)
+    return np.asarray(run.times / step.value, np.float64)
+
+
+def area_weights(
+    geometry: Geometry, named: NDArray[np.float64] | None, asked: str
+) -> tuple[NDArray[np.float64] | None, str | None]:
+    """Square roots of areas, (cells,), and what to say of them."""
+    if named is not None:
+        return named, f"weights: square root of {asked}"
+    latitude = geometry.latitude() if asked == "auto" else None
+    if latitude is None:
+        return None, None
+    # A pole has no area but must not divide by zero on the way back.
+    weight = np.sqrt(np.maximum(np.cos(np.radians(latitude)), 1e-6))
+    return np.tile(weight, len(geometry.variables)), "weights: square root of cos latitude"
+
+
+def build_field(
+    trajectories: Sequence[Trajectory],
+    spec: str | None,
+    options: ReadOptions,
+    progress: Progress = no_progress,
+    precision: str = "auto",
+) -> FeatureStream:
+    """Turn trajectories of kind field into rows of coordinates.
+
+    Parameters
+    ----------
+    trajectories : sequence of Trajectory
+        Of the same variables and grid.
+    spec : str, optional
+        ``field``, ``delays:N`` or both.
+    options : ReadOptions
+        For anomalies, weights and dropped frames.
+
+    Returns
+    -------
+    FeatureStream
+        With ``field`` set.
+
+    Raises
+    ------
+    DataError
+        Missing values, a variable that is nowhere a number, different grids.
+    UsageError
+        A specification or an option that makes no sense for fields.
+    """
+    design = parse_design(options.anomaly, options.detrend)
+    delays = field_delays(spec)
+    check_agreement(trajectories)
+    first = trajectories[0]
+    geometry = first.field.geometry
+    runs = tuple(t.field for t in trajectories)
+    segments, keep, valid, warned = _finite_frames(trajectories, options, progress)
+    weights, note = area_weights(geometry, first.field.weights, options.area_weights)
+    notes = [f"field: {_describe(geometry, valid)}"] + ([note] if note else [])
+    empty = np.empty((0, 0))
+    raw = Snapshots(
+        runs, keep, geometry, first.dtype, valid, None if weights is None else weights[valid],
+        empty, None, empty, 0.0, "", "",
+    )  # fmt: skip
+    found = compress(raw, precision, progress)
+    if found.captured < 1 - 1e-9:
+        notes.append(
+            f"the leading {found.coordinates.shape[1]} directions of all snapshots are kept: "
+            f"{found.captured:.6%} of the sum of squares"
+        )
+    times = tuple(frame_times(t)[k] for t, k in zip(trajectories, keep, strict=True))
+    if design.trend:
+        low, high = min(t.min() for t in times), max(t.max() for t in times)
+        design = replace(design, origin=float(low + high) / 2, span=max(float(high - low) / 2, 1.0))
+    edges = np.cumsum([0, *(len(t) for t in times)])
+    rows = tuple(
+        np.concatenate([found.coordinates[a:b], design.rows(t)], axis=1)
+        for (a, b), t in zip(pairwise(edges), times, strict=True)
+    )
+    field = FieldStream(found, design, delays, rows, times, found.coordinates.shape[1])
+    dt, unsure = common_step(trajectories)
+    names = (*(f"c{j + 1}" for j in range(field.width)), *design.names)
+    said = [w for t in trajectories for w in t.warnings]
+    stream = field_stream(field, names, [t.label for t in trajectories], segments, dt)
+    return replace(stream, said=tuple(dict.fromkeys([*said, *warned, *unsure])), notes=tuple(notes))
+
+
+def field_delays(spec: str | None) -> Delays:
+    """The delay embedding of a specification for a field, which knows ``field`` and ``delays``."""
+    parts = parse_spec(spec or "field")
+    for part in parts:
+        if part.name not in ("field", "delays"):
+            raise UsageError(
+                f"features {part.text!r} is not for fields", "choose among: field, delays:N"
+            )
+    return parse_delays(parts)
+
+
+def _describe(geometry: Geometry, valid: NDArray[np.bool_]) -> str:
+    size = " x ".join(f"{n} {a}" for n, a in zip(geometry.shape, geometry.axes, strict=True))
+    masked = len(valid) - int(valid.sum())
+    land = f", {masked} masked (NaN at all times)" if masked else ""
+    return f"{', '.join(geometry.variables)} on {size}, {len(valid)} cells{land}"
+
+
+def _finite_frames(
+    trajectories: Sequence[Trajectory], options: ReadOptions, progress: Progress
+) -> tuple[list[NDArray[np.int64]], tuple[NDArray[np.bool_], ...], NDArray[np.bool_], list[str]]:
+    """Segments, frames kept and valid cells; an error names the first missing value."""
+    runs: tuple[Run, ...] = tuple(t.field for t in trajectories)
+    geometry = trajectories[0].field.geometry
+    scan = scan_missing(runs, geometry, trajectories[0].dtype, progress)
+    for k, name in enumerate(geometry.variables):
+        if not scan.valid[k * geometry.points : (k + 1) * geometry.points].any():
+            raise DataError(
+                f"{trajectories[0].label}: {name} is NaN everywhere",
+                "choose another variable with --var",
+            )
+    if scan.first is None:
+        return [t.segments for t in trajectories], tuple(~b for b in scan.bad), scan.valid, []
+    if not options.drop_nonfinite:
+        run, frame, cell = scan.first
+        count = sum(int(b.sum()) for b in scan.bad)
+        raise DataError(
+            f"{trajectories[run].label}: frame {frame}: {geometry.name_of(cell)} is missing, but "
+            f"not at all times ({count} of {sum(map(len, scan.bad))} frames are incomplete)",
+            "add --drop-nonfinite to leave such frames out and split there, or fill the gaps",
+        )
+    segments, warned = [], []
+    for trajectory, bad in zip(trajectories, scan.bad, strict=True):
+        pieces = split_runs(trajectory.segments, np.flatnonzero(bad))
+        ends = np.cumsum(pieces[:, 1] - pieces[:, 0])
+        segments.append(np.stack([ends - (pieces[:, 1] - pieces[:, 0]), ends], axis=1))
+        if bad.any():
+            warned.append(
+                f"{trajectory.label}: {int(bad.sum())} of {len(bad)} frames are incomplete and "
+                f"were removed (first: frame {int(np.flatnonzero(bad)[0])})"
+            )
+        if bad.all():
+            raise DataError(f"{trajectory.label}: no frame is complete", "fill the gaps first")
+    return segments, tuple(~b for b in scan.bad), scan.valid, warned
+
+
+def field_stream(
+    field: FieldStream,
+    names: tuple[str, ...],
+    labels: Sequence[str],
+    segments: Sequence[NDArray[np.int64]],
+    dt: TimeStep | None,
+) -> FeatureStream:
+    """The stream of rows with their delays; rows lost to delays are those at each start."""
+    window, number, spacing = field.delays.window, field.delays.number, field.delays.spacing
+    starts, own = [], []
+    for part in segments:
+        part = part[part[:, 1] - part[:, 0] > window]
+        starts.append(part[:, 0] + window)
+        ends = np.cumsum(part[:, 1] - part[:, 0] - window)
+        own.append(np.stack([ends - (part[:, 1] - part[:, 0] - window), ends], axis=1))
+    if not any(len(part) for part in own):
+        longest = max((int((s[:, 1] - s[:, 0]).max(initial=0)) for s in segments), default=0)
+        raise DataError(
+            f"{labels[0]}: no stretch is longer than the {window} frames of the delays "
+            f"(longest: {longest})",
+            "take fewer delays",
+        )
+    embedded = tuple(
+        _embedded(rows, first, part[:, 1] - part[:, 0], (number, spacing))
+        for rows, first, part in zip(field.rows, starts, own, strict=True)
+    )
+
+    def read(i: int, size: int) -> Iterator[NDArray[Any]]:
+        for start in range(0, len(embedded[i]), size):
+            yield embedded[i][start : start + size]
+
+    full = list(names)
+    for k in range(1, number):
+        full += [f"{name}(t-{k * spacing})" for name in names]
+    text = "field" + (f"+delays:{number}:{spacing}" if number > 1 else "")
+    return FeatureStream(
+        spec=FeatureSpec(text, tuple(full), ("",) * len(full), "field"),
+        labels=tuple(labels),
+        lengths=tuple(len(e) for e in embedded),
+        segments=tuple(own),
+        read=read,
+        dtype=np.dtype(np.float64),
+        dt=dt,
+        offsets=tuple(int(s[0]) if len(s) else 0 for s in starts),
+        window=window,
+        origins=tuple(starts),
+        field=field,
+    )
+
+
+def _embedded(
+    rows: Matrix, starts: NDArray[np.int64], counts: NDArray[np.int64], delays: tuple[int, int]
+) -> Matrix:
+    """Rows with their past beside them, for stretches that begin at ``starts``."""
+    number, spacing = delays
+    if number == 1 and len(starts) == 1 and counts[0] == len(rows):
+        return rows
+    index = np.concatenate([s + np.arange(n) for s, n in zip(starts, counts, strict=True)])
+    return np.concatenate([rows[index - k * spacing] for k in range(number)], axis=1)

@@ -1,0 +1,204 @@
+"""The POD lift: the leading orthogonal directions of the training frames, after anomalies.
+
+With rows x = [a, b] (coordinates a of a snapshot and known functions b of its time: month,
+trend, constant), the lift is linear: chi(x) = (a - b C) P, where C is the regression of a on
+b and P holds the leading right singular vectors of the residual, both on training frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from koopman_cli.errors import SupportError, UsageError
+from koopman_cli.types import Lift
+
+Matrix = NDArray[np.float64]
+
+
+def evaluate(lift: Lift, x: NDArray[Any]) -> Matrix:
+    """POD coordinates of rows (n, d), giving (n, rank)."""
+    value: Matrix = np.asarray(x, np.float64) @ lift.arrays["matrix"]
+    return value
+
+
+@dataclass(frozen=True)
+class Rank:
+    """How many directions: a count, a share of the sum of squares, or by the noise level."""
+
+    rank: int = 0
+    energy: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rank < 0:
+            raise UsageError(f"rank {self.rank}: a rank is at least 1", "for example rank=9")
+        if not 0 <= self.energy <= 1:
+            raise UsageError(
+                f"energy {self.energy:g}: a share of the sum of squares", "for example energy=0.999"
+            )
+        if self.rank and self.energy:
+            raise UsageError("rank and energy are given both", "give one of them")
+
+
+def pod(
+    rows: Matrix, design: Matrix, rank: int, *, center: bool = False
+) -> tuple[Matrix, Matrix, Matrix, Matrix]:
+    """POD of residuals.
+
+    Parameters
+    ----------
+    rows : (n, d), design : (n, q)
+        Coordinates and known functions of time of the training frames.
+    rank : int
+    center : bool
+        Whether the mean is removed before.
+
+    Returns
+    -------
+    directions : (d, rank), spare : (d, at most 1) the direction after them
+    coefficients : (q, d) the regression on the design
+    singular : all singular values of the residual
+
+    Examples
+    --------
+    >>> t = np.arange(50.0)
+    >>> a = np.stack([3 * np.cos(t), np.sin(t), 0 * t], axis=1)
+    >>> p, spare, c, s = pod(a, np.empty((50, 0)), 2)
+    >>> p.shape, spare.shape, bool(s[2] < 1e-12)
+    ((3, 2), (3, 1), True)
+    """
+    coefficients = np.zeros((design.shape[1], rows.shape[1]))
+    if design.shape[1]:
+        coefficients = scipy.linalg.lstsq(design, rows)[0]
+        rows = rows - design @ coefficients
+    if center:
+        rows = rows - rows.mean(axis=0)
+    n, d = rows.shape
+    if min(n, d) ** 2 * max(n, d) <= 4e9:
+        singular, vt = scipy.linalg.svd(rows, full_matrices=False)[1:]
+        v = vt.T
+    else:
+        values, v = scipy.linalg.eigh(rows.T @ rows)
+        singular, v = np.sqrt(np.maximum(values[::-1], 0)), v[:, ::-1]
+    return v[:, :rank], v[:, rank : rank + 1], coefficients, singular
+
+
+def pod_lift(
+    rows: Matrix, design: Matrix, rank: int, blocks: int = 1, *, center: bool = False
+) -> Lift:
+    """The lift for rows of ``blocks`` delays, each [coordinates, design].
+
+    rows : (n, blocks * d), design : (n, blocks * q), both with the present first.
+    """
+    d, q = rows.shape[1] // blocks, design.shape[1] // blocks
+    present, known = rows[:, :d], design[:, :q]
+    coefficients = np.zeros((q, d))
+    if q:
+        coefficients = scipy.linalg.lstsq(known, present)[0]
+        rows = np.concatenate(
+            [
+                rows[:, k * d : (k + 1) * d] - design[:, k * q : (k + 1) * q] @ coefficients
+                for k in range(blocks)
+            ],
+            axis=1,
+        )
+    directions, spare, _, singular = pod(rows, np.empty((len(rows), 0)), rank, center=center)
+    both = np.concatenate([directions, spare], axis=1)
+    matrix = np.zeros((blocks * (d + q), both.shape[1]))
+    for k in range(blocks):
+        part = both[k * d : (k + 1) * d]
+        matrix[k * (d + q) : k * (d + q) + d] = part
+        matrix[k * (d + q) + d : (k + 1) * (d + q)] = -coefficients @ part
+    width = directions.shape[1]
+    return Lift(
+        "pod",
+        tuple(f"POD {j + 1}" for j in range(width)),
+        {"rank": width, "blocks": blocks},
+        {
+            "matrix": matrix[:, :width],
+            "spare": matrix[:, width:],
+            "coefficients": coefficients,
+            "singular": singular,
+        },
+    )
+
+
+@cache
+def _median(beta: float) -> float:
+    """Median of the Marchenko-Pastur law of aspect ratio beta."""
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+
+    low, high = (1 - beta**0.5) ** 2, (1 + beta**0.5) ** 2
+
+    def density(x: float) -> float:
+        return float(np.sqrt(max((high - x) * (x - low), 0.0)) / (2 * np.pi * beta * x))
+
+    return float(brentq(lambda m: quad(density, low, m)[0] - 0.5, low + 1e-9, high))
+
+
+def noise_threshold(singular: Matrix, shape: tuple[int, int]) -> float:
+    """Singular values below this are noise of unknown level: tau = w(beta) median(s).
+
+    Source: Gavish and Donoho, IEEE Trans. Inf. Theory 60, 5040 (2014).
+
+    >>> rng = np.random.default_rng(0)
+    >>> s = np.linalg.svd(rng.standard_normal((100, 400)), compute_uv=False)
+    >>> bool(s[0] < noise_threshold(s, (100, 400)) < 1.3 * s[0])
+    True
+    """
+    beta = min(shape) / max(shape)
+    lam = np.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + np.sqrt(beta**2 + 14 * beta + 1)))
+    full = np.zeros(min(shape))
+    full[: len(singular)] = singular[: len(full)]
+    return float(lam / np.sqrt(_median(round(beta, 6))) * np.median(full))
+
+
+def choose_rank(
+    asked: Rank, singular: Matrix, shape: tuple[int, int], floor: float
+) -> tuple[int, str, tuple[str, ...]]:
+    """Rank, the rule it comes from, and warnings.
+
+    Parameters
+    ----------
+    asked : Rank
+    singular : (min(shape),) singular values, leading ones at least
+    shape : frames and columns
+    floor : float
+        Share of the largest below which singular values are rounding.
+
+    Raises
+    ------
+    SupportError
+        If nothing is above zero.
+    """
+    if not singular.size or not singular[0] > 0:
+        raise SupportError("the field has no variance", "choose a variable that changes")
+    # A factor 16 above the resolution of the input: rounding of many cells adds up.
+    real = int(np.count_nonzero(singular > 16 * floor * singular[0]))
+    if asked.rank:
+        possible = min(int(np.count_nonzero(singular > floor * singular[0])), min(shape) - 1)
+        if asked.rank > possible:
+            text = f"rank {asked.rank} reduced to {possible}, what the {shape[0]} snapshots hold"
+            return max(possible, 1), "as asked, reduced", (text,)
+        return asked.rank, "as asked", ()
+    if asked.energy:
+        share = np.cumsum(singular**2) / np.sum(singular**2)
+        rank = min(int(np.searchsorted(share, asked.energy * (1 - 1e-15))) + 1, real)
+        return rank, f"{asked.energy:g} of the sum of squares", ()
+    limit = noise_threshold(singular, shape)
+    rank = int(np.count_nonzero(singular > limit))
+    rule = "singular values above the noise level (Gavish and Donoho 2014)"
+    if rank > real:
+        rank, rule = real, "singular values above the rounding of the input"
+    rank = min(rank, min(shape) - 1)
+    if rank < 1:
+        return 1, "no singular value is above the noise level: 1 taken", (
+            "no POD mode stands above the noise level of the field",
+        )  # fmt: skip
+    return rank, rule, ()
