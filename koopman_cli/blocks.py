@@ -207,7 +207,7 @@ class _Cutter:
         count = max(1, int((size + self.gap) // (self.target + self.gap)))
         filled = self.held >= (self.full if self.share else self.target)
         if row.near is None:
-            self.resting = None
+            self._end_rest()
             fresh = filled or count > 1 or not self.share
         else:
             if filled and count == 1 and size >= self.gap + 6 * self.reach:
@@ -219,6 +219,12 @@ class _Cutter:
             fresh = self._rested()
             self.resting = None
         return self._divide(row, count, fresh=fresh or self.block is None)
+
+    def _end_rest(self) -> None:
+        """A boundary at the end of a run joins its last block to nothing."""
+        if self.resting is not None and self.resting >= 0:
+            self.regions.rows[self.resting][2] = -1
+        self.resting = None
 
     def _rested(self) -> bool:
         return self.resting is not None and self.rested >= self.gap
