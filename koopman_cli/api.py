@@ -27,13 +27,14 @@ from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
 from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
 from koopman_cli.features import rebuild_features
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.io import open_trajectories
-from koopman_cli.request import Request
+from koopman_cli.models import make_settings
+from koopman_cli.request import FLOWS, Request
 from koopman_cli.results import analyse, make_projection, project
 from koopman_cli.source import (
     Source,
     are_paths,
     check_unchanged,
+    open_paths,
     open_source,
     open_test,
     summarize,
@@ -44,6 +45,9 @@ from koopman_cli.types import FitResult, LagScan, Model, Progress, ReadOptions, 
 from koopman_cli.units import make_lag, parse_frames
 
 __all__ = ["FitOptions", "fit", "project", "transform"]
+
+
+PRECISIONS = ("auto", "float64", "float32")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ def fit(
     """
     options, read = options or FitOptions(), read or ReadOptions()
     begun = time.perf_counter()
+    dim = _checked(options, source)
     opened = open_source(source, options.features, read, progress)
     stream = opened.stream.cached()
     if stream.dtype.kind == "c":
@@ -128,16 +133,17 @@ def fit(
         progress=progress,
     )
     lag, scan = _lag(options.lag, stream, request)
+    request, ranked, reduced = request.resolved(stream, lag)
     test = open_test(options.test, stream, read, progress)
-    found = estimate(stream, request, lag, dim=_dim(options.dim), folds=options.folds, test=test)
+    found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=test)
     result = analyse(found, stream, scan)
-    notes = (*stream.notes, *why, *_scan_notes(scan, stream), *_dim_notes(found), *found.notes)
+    notes = (*stream.notes, *why, *ranked, *_scan_notes(scan, stream), *_dim_notes(found), *found.notes)
     result = replace(
         result,
         input=summarize(opened, progress),
         projection=make_projection(result.model, opened, stream, progress),
         notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
-        warnings=_unique(*opened.stream.warnings, *stream.warnings, *result.warnings),
+        warnings=_unique(*opened.stream.warnings, *stream.warnings, *reduced, *result.warnings),
         config=_config(source, replace(options, features=stream.spec.text), read, request, found),
         provenance=_provenance(command, options, begun),
     )
@@ -148,15 +154,47 @@ def fit(
 # ------------------------------------------------------------------ choices
 
 
+def _checked(options: FitOptions, source: Any) -> int | None:
+    """The dim asked for; raises before anything is read where options make no sense."""
+    if options.model is not None:
+        make_settings(options.model, options.settings)
+    if options.folds < 0 or options.folds == 1:
+        raise UsageError(f"folds {options.folds}: not possible", "give 2 or more, or 0 for none")
+    if options.seed < 0:
+        raise UsageError(f"seed {options.seed}: cannot be negative", "give --seed 0 or more")
+    if options.precision not in PRECISIONS:
+        raise UsageError(
+            f"no such precision: {options.precision!r}", did_you_mean(options.precision, PRECISIONS)
+        )
+    if _listed(source) and options.test is not None and _listed(options.test):
+        both = _resolved(source) & _resolved(options.test)
+        if both:
+            raise UsageError(
+                f"{min(both)} is to be trained on and tested on",
+                "give other data to --test, or leave it out for held-out folds",
+            )
+    return _dim(options.dim)
+
+
+def _resolved(source: Any) -> set[str]:
+    paths = [source] if isinstance(source, (str, os.PathLike)) else source
+    return {str(Path(path).resolve()) for path in paths}
+
+
 def _family(options: FitOptions, stream: FeatureStream) -> tuple[str, tuple[str, ...]]:
     if options.model is not None:
         return options.model, ()
     if stream.spec.kind == "md":
         return "tica", ("model tica: molecular dynamics is reversible in time",)
+    if stream.spec.kind == "field":
+        return "dmd", ("model dmd: the input is a field",)
     return "vamp", ("model vamp: nothing is known of the array's symmetry in time",)
 
 
 def _lag(text: str, stream: FeatureStream, request: Request) -> tuple[int, LagScan | None]:
+    if text == "auto" and request.name in FLOWS:
+        check_lag(1, stream)
+        return 1, None
     if text == "auto":
         check_lag(1, stream)
         scan = scan_lags(stream, request)
@@ -337,7 +375,7 @@ def transform(
     elif are_paths(source):
         read = replace(read, select=read.select or model.features.select)
         stream = rebuild_features(
-            open_trajectories([Path(p) for p in source], read, progress),
+            open_paths(source, read, progress),
             model.features,
             drop_nonfinite=read.drop_nonfinite,
             progress=progress,

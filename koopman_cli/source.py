@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features import build_features, rebuild_features
+from koopman_cli.features.field import build_field
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.types import InputSummary, Progress, ReadOptions, Trajectory
@@ -53,10 +54,13 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
         source = [source]
     if are_paths(source):
         stamps = tuple(_stamp(path) for path in source)
-        trajectories = open_trajectories([Path(p) for p in source], read, progress)
-        stream = build_features(
-            trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
-        )
+        trajectories = open_paths(source, read, progress)
+        if trajectories[0].kind == "field":
+            stream = build_field(trajectories, spec, read, progress)
+        else:
+            stream = build_features(
+                trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
+            )
         return Opened(stream, trajectories, stamps)
     arrays: Any = source
     stream = FeatureStream.from_arrays(arrays)
@@ -65,6 +69,41 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
             f"features {spec!r} of arrays in memory", "featurize them first, or save them to a file"
         )
     return Opened(stream)
+
+
+#: Options of reading that act on one kind of input only.
+_ONLY = {
+    "md": (("top", None), ("select", None)),
+    "array": (("var", ()), ("time_axis", None), ("ensemble", False)),
+    "field": (("anomaly", None), ("detrend", None), ("area_weights", "auto")),
+}
+
+
+def open_paths(
+    paths: Sequence[str | os.PathLike[str]], read: ReadOptions, progress: Progress
+) -> tuple[Trajectory, ...]:
+    """Open paths, and refuse options that would do nothing: they were meant to do something.
+
+    Raises
+    ------
+    KoopmanError
+        What the readers raise; UsageError for an option of the other kind of input.
+    """
+    trajectories = open_trajectories([Path(p) for p in paths], read, progress)
+    first = trajectories[0]
+    takes = {"md": ("md",), "array": ("array",), "field": ("array", "field")}[first.kind]
+    for other, names in _ONLY.items():
+        for name, unset in () if other in takes else names:
+            if getattr(read, name) != unset:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(
+                    f"{option} does nothing for {first.label}, which is {_KINDS[first.kind]}",
+                    f"leave {option} out; it is for {_KINDS[other]}",
+                )
+    return trajectories
+
+
+_KINDS = {"md": "molecular dynamics", "array": "an array", "field": "a field"}
 
 
 def are_paths(source: Any) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
@@ -130,7 +169,7 @@ def open_test(
     if isinstance(test, (str, os.PathLike)):
         test = [test]
     if are_paths(test):
-        trajectories = open_trajectories([Path(p) for p in test], read, progress)
+        trajectories = open_paths(test, read, progress)
         return rebuild_features(
             trajectories, stream.spec, drop_nonfinite=read.drop_nonfinite, progress=progress
         ).cached()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from koopman_cli.cli.config import with_config
 from koopman_cli.cli.options import (
     common_options,
     force_option,
@@ -64,11 +64,11 @@ def command(ctx: click.Context, /, **values: Any) -> None:
     koopman fit run*.xtc --top top.pdb --features torsions --lag 5ns --dim 3
     koopman fit x.npy --model edmd --set basis=gaussians --set centers=30
     """
-    values = _with_config(ctx, values)
+    values = with_config(ctx, values)
     flags = {name: values.pop(name) for name in ("force", "allow_empty", "strict")}
     need_paths(values["paths"])
     out = Path(values["out"] or Path(values["paths"][0]).stem + ".koopman")
-    _check_out(out, values["paths"], force=flags["force"])
+    _check_out(out, (*values["paths"], *values["test"]), force=flags["force"])
     result = _fit(values)
     from koopman_cli.report.run import write_run
 
@@ -80,8 +80,10 @@ def command(ctx: click.Context, /, **values: Any) -> None:
 def _check_out(out: Path, paths: tuple[str, ...], *, force: bool) -> None:
     from koopman_cli.report.run import check_out
 
-    if any(Path(path).resolve() == out.resolve() for path in paths):
-        raise UsageError(f"{out} is an input", "choose another --out")
+    for path in map(Path, paths):
+        if path.resolve().is_relative_to(out.resolve()):
+            what = "is" if path.resolve() == out.resolve() else "holds"
+            raise UsageError(f"{str(out)!r} {what} an input", "choose another --out")
     check_out(out, force=force)
 
 
@@ -104,14 +106,7 @@ def _fit(values: dict[str, Any]) -> FitResult:
 
 def _options(values: dict[str, Any]) -> Any:
     from koopman_cli.api import FitOptions
-    from koopman_cli.models import family
 
-    if values["folds"] < 0 or values["folds"] == 1:
-        raise UsageError(
-            f"--folds {values['folds']}: not possible", "give 2 or more, or 0 for none"
-        )
-    if values["model"] is not None:
-        family(values["model"])
     return FitOptions(
         features=values["features"],
         model=values["model"],
@@ -140,40 +135,6 @@ def _settings(items: tuple[str, ...], model: str | None) -> dict[str, str]:
             )
         found[own] = value
     return found
-
-
-def _with_config(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
-    """Options of --config where the command line does not give them itself."""
-    if values["config"] is None:
-        return values
-    from koopman_cli.report.config import read_config
-
-    config = read_config(Path(values["config"]))
-    known = {"paths", "read", "fit", "settings"}
-    unknown = set(config) - known
-    if unknown:
-        raise UsageError(
-            f"{values['config']}: unknown section {min(unknown)!r}",
-            f"sections: {', '.join(sorted(known))}",
-        )
-    stored = {"paths": tuple(config.get("paths", ())), **config.get("read", {})}
-    stored |= config.get("fit", {})
-    stored["settings"] = tuple(f"{k}={_text(v)}" for k, v in config.get("settings", {}).items())
-    stored["var"] = ",".join(stored.get("var") or ()) or None
-    stored["test"] = tuple(stored.get("test") or ())
-    for name, value in stored.items():
-        if name not in values:
-            raise UsageError(
-                f"{values['config']}: unknown option {name!r}", "see koopman fit --help"
-            )
-        given = ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None)
-        if not (values[name] if name == "paths" else given):
-            values[name] = value
-    return values
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _print(result: FitResult, path: Path, *, as_json: bool) -> None:

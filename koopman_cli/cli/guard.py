@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 import traceback
+from difflib import get_close_matches
 from types import FrameType
 
 import click
 
-from koopman_cli.errors import FileError, KoopmanError, ResourceError, UsageError
+from koopman_cli.errors import (
+    FileError,
+    KoopmanError,
+    ResourceError,
+    UsageError,
+    did_you_mean,
+)
 
 
 class Terminated(KeyboardInterrupt):
@@ -42,7 +50,22 @@ def _from_click(error: click.ClickException) -> KoopmanError:
         return FileError(error.format_message(), "check the path and its permissions")
     context = getattr(error, "ctx", None)
     where = f"`{context.command_path} --help`" if context else "`koopman --help`"
-    return UsageError(error.format_message().rstrip("."), f"see {where} for what can be given")
+    hint = _nearest(error) or f"see {where} for what can be given"
+    if isinstance(error, click.NoSuchOption):
+        return UsageError(f"no such option: {error.option_name}", hint)
+    return UsageError(error.format_message().rstrip("."), hint)
+
+
+def _nearest(error: click.ClickException) -> str | None:
+    """What may have been meant by a misspelt option or choice; None where nothing is near."""
+    if isinstance(error, click.NoSuchOption) and error.possibilities:
+        near = get_close_matches(error.option_name, error.possibilities, n=2)
+        return f"did you mean {' or '.join(near)}?" if near else None
+    kind = getattr(getattr(error, "param", None), "type", None)
+    if isinstance(kind, click.Choice):
+        given = re.match(r"'(.*)' is not one of", getattr(error, "message", ""), re.DOTALL)
+        return did_you_mean(given[1], [str(c) for c in kind.choices]) if given else None
+    return None
 
 
 def _from_python(error: BaseException) -> KoopmanError | None:

@@ -36,12 +36,15 @@ def command(
     from koopman_cli.report.figures import save_figures
     from koopman_cli.report.run import open_run
 
+    wanted = tuple(part.strip() for part in formats.split(",") if part.strip())
+    if not wanted:
+        raise UsageError(f"--format {formats!r} names no format", "for example --format png,pdf")
     opened = open_run(run)
     written = save_figures(
         opened,
         list(kinds) or None,
         Path(out) if out else opened.path / "figures",
-        formats=tuple(f for f in formats.split(",") if f),
+        formats=wanted,
         width_mm=_millimetres(width),
     )
     missing = [kind for kind in kinds if not any(path.stem == kind for path in written)]

@@ -47,13 +47,14 @@ def command(**values: Any) -> None:
     koopman transform traj.koopman new.h5 -o new.npy
     """
     need_paths(values["paths"])
-    from koopman_cli.report.run import open_run
+    from koopman_cli.report.run import TRANSFORMED, check_spared, open_run
     from koopman_cli.store.coordinates import check_target
 
     opened = open_run(values["run"])
-    out = Path(values["out"]) if values["out"] else opened.path / "transformed.h5"
+    out = Path(values["out"]) if values["out"] else opened.path / TRANSFORMED
     if any(Path(path).resolve() == out.resolve() for path in values["paths"]):
-        raise UsageError(f"{out} is an input", "choose another --out")
+        raise UsageError(f"{str(out)!r} is an input", "choose another --out")
+    check_spared(opened, out)
     check_target(out, 1, force=values["force"])
     done = _transform(opened.model, out, values)
     _print(done, out, as_json=values["as_json"])

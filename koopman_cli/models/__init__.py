@@ -20,6 +20,7 @@ from koopman_cli.types import FeatureSpec, Lift
 MODELS = {
     "tica": ("koopman_cli.models.tica", "slow linear combinations of the features, reversible"),
     "vamp": ("koopman_cli.models.vamp", "slow linear combinations, also far from equilibrium"),
+    "dmd": ("koopman_cli.models.dmd", "modes of a flow: regression on POD coordinates"),
     "edmd": ("koopman_cli.models.edmd", "slow combinations of a dictionary of functions"),
 }
 
@@ -35,6 +36,12 @@ class Common:
 
     rtol: float = setting("cut-off of the whitening; 0: 1e-10 (float64) or 1e-6 (float32)", 0.0)
     center: bool = setting("remove the means first", default=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rtol < 1:
+            raise UsageError(
+                f"rtol {self.rtol:g}: not a relative cut-off", "give 0 (automatic) to below 1"
+            )
 
 
 class Family(Protocol):

@@ -7,6 +7,7 @@ Source: Williams, Kevrekidis and Rowley, J. Nonlinear Sci. 25, 1307 (2015).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -32,12 +33,15 @@ class Settings(Common):
     solve: str = setting("eig, svd or reversible", "reversible")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.solve not in _SOLVERS:
             raise UsageError(
                 f"edmd.solve={self.solve}: no such solver", did_you_mean(self.solve, _SOLVERS)
             )
-        if self.width < 0 or self.period < 0:
-            raise UsageError("edmd.width and edmd.period cannot be negative", "0 means automatic")
+        if not (0 <= self.width < math.inf and 0 <= self.period < math.inf):
+            raise UsageError(
+                "edmd.width and edmd.period are lengths of 0 or more", "0 means automatic"
+            )
 
 
 def solver(settings: Settings) -> Solver:

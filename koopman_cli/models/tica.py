@@ -14,13 +14,14 @@ from typing import Any
 
 from koopman_cli.errors import UsageError
 from koopman_cli.lifts.identity import identity
-from koopman_cli.models import Common, setting
+from koopman_cli.models import setting
+from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solver
 from koopman_cli.types import FeatureSpec, Lift
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(PodSettings):
     """Settings of TICA."""
 
     reversible: bool = setting("average over both directions of time", default=True)
@@ -29,6 +30,7 @@ class Settings(Common):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.reweight and not self.center:
             raise UsageError(
                 "tica.reweight needs centred moments", "leave out --set tica.center=false"

@@ -20,9 +20,12 @@ from koopman_cli.types import FitResult, Model, Projection
 
 MODEL, SUMMARY, CONFIG, FIGURES = "model.h5", "summary.json", "config.toml", "figures"
 
+#: Where slow coordinates go that are given no place of their own.
+TRANSFORMED = "transformed.h5"
+
 #: What koopman itself puts into a RUN; --force removes a RUN only if nothing else is in it.
 OWN = frozenset(
-    {MODEL, SUMMARY, CONFIG, FIGURES, "report.html", "states", "scores.json", "transformed.h5"}
+    {MODEL, SUMMARY, CONFIG, FIGURES, "report.html", "states", "scores.json", TRANSFORMED}
 )
 
 
@@ -180,6 +183,24 @@ def write_run(
     return path
 
 
+def check_spared(run: Run, out: Path) -> None:
+    """Raise UsageError if writing a file to ``out`` would replace a part of the RUN."""
+    inside = out.resolve().parent == run.path.resolve() and out.name != TRANSFORMED
+    if inside and out.name in OWN:
+        raise UsageError(
+            f"{str(out)!r} is a part of the run", f"choose another --out, or {TRANSFORMED!r}"
+        )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        return read_config(path)
+    except UsageError as error:
+        raise ModelFileError(
+            f"{str(path)!r} is damaged: {error}", "fit again, or take a good copy"
+        ) from error
+
+
 def open_run(path: str | os.PathLike[str]) -> Run:
     """Read a RUN directory.
 
@@ -207,7 +228,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         if not (folder / MODEL).exists():
             missing = f"{MODEL!r} in it" if folder.is_dir() else "such directory"
             raise FileError(f"{str(path)!r}: no {missing}", "give the RUN that koopman fit wrote")
-        result = replace(load_result(folder / MODEL), config=read_config(folder / CONFIG))
+        result = replace(load_result(folder / MODEL), config=_config(folder / CONFIG))
     with refusals(folder / SUMMARY, "read"):
         text = (folder / SUMMARY).read_bytes()
     try:
