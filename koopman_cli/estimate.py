@@ -20,7 +20,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
-from koopman_cli.request import Bound, Request, lifted_moments
+from koopman_cli.request import FLOWS, Bound, Request, lifted_moments
 from koopman_cli.types import (
     DimChoice,
     LagScan,
@@ -68,10 +68,11 @@ class Estimate:
     @property
     def slowest(self) -> float:
         """Slowest timescale in frames, at least the lag."""
-        return _slowest(self.solution, self.lag)
+        return slowest_timescale(self.solution, self.lag)
 
 
-def _slowest(solution: Solution, lag: int) -> float:
+def slowest_timescale(solution: Solution, lag: int) -> float:
+    """Slowest timescale in frames, at least the lag; that of the first coherence for svd."""
     values = solution.eigenvalues
     if values is None:
         assert solution.singular_values is not None
@@ -170,7 +171,7 @@ def estimate(
         Lag out of range, or data that support no model.
     """
     check_lag(lag, stream)
-    lift = request.lift(stream)
+    lift = request.lift(stream, None, lag)
     blocks, precision, effective, passes = lifted_moments(stream, request, lift, lag)
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
@@ -178,7 +179,10 @@ def estimate(
         few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
     else:
         few = None
-    merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
+    merged, unreliable = merge_blocks(blocks, slowest_timescale(solution, lag), lag)
+    if dim is None and request.name in FLOWS:
+        # A flow is the sum of all its modes; fewer would not reconstruct it.
+        dim = solution.rank
     bound = Bound(stream, request, lag, precision, merged)
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []

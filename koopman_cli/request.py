@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.projection import gather, thinned_frames
 from koopman_cli.blocks import BlockPlan
-from koopman_cli.errors import SupportError
+from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
+from koopman_cli.lifts.pod import fit_pod, resolve_rank
 from koopman_cli.linalg import RTOL
-from koopman_cli.models import family, make_settings
+from koopman_cli.models import dmd, family, make_settings
+from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solution, solve
 from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.types import Lift, Progress, no_progress
 from koopman_cli.validation import Fold, assign_folds, make_folds
+
+#: Families of flows: on POD coordinates, all modes, oscillations and growth allowed.
+FLOWS = ("dmd", "optdmd")
 
 #: Frames from which lifts learn.
 LIFT_FRAMES = 20_000
@@ -52,18 +57,54 @@ class Request:
 
     @property
     def learns_lift(self) -> bool:
-        """Whether the lift learns from data."""
+        """Whether the lift learns from data (POD, where a field needs one, always does)."""
         return bool(family(self.name).fits_lift(self.settings))
+
+    def takes_pod(self, stream: FeatureStream) -> bool:
+        """Whether the lift is POD: always for DMD, for fields in any family that knows rank.
+
+        Raises
+        ------
+        UsageError
+            If the input is a field and the family cannot stand on POD coordinates.
+        """
+        if self.name in FLOWS:
+            return True
+        if stream.field is not None and not isinstance(self.settings, PodSettings):
+            raise UsageError(
+                f"{self.name} does not take fields", "choose dmd, optdmd, vamp or tica"
+            )
+        return stream.field is not None
+
+    def resolved(
+        self, stream: FeatureStream, lag: int
+    ) -> tuple[Request, tuple[str, ...], tuple[str, ...]]:
+        """The request with its POD rank decided once for all folds, notes and warnings."""
+        if not self.takes_pod(stream):
+            return self, (), ()
+        rank, rule, warned = resolve_rank(
+            stream, self.settings.asked(), lag, center=self.settings.center
+        )
+        settings = replace(self.settings, rank=rank, energy=0.0)
+        return replace(self, settings=settings), (f"POD rank {rank}: {rule}",), warned
 
     @property
     def reweights(self) -> bool:
         """Whether frames are weighted towards equilibrium."""
         return bool(getattr(self.settings, "reweight", False))
 
-    def lift(self, stream: FeatureStream, ranges: list[NDArray[np.int64]] | None = None) -> Lift:
+    def lift(
+        self,
+        stream: FeatureStream,
+        ranges: list[NDArray[np.int64]] | None = None,
+        lag: int = 1,
+    ) -> Lift:
         """The lift fitted to frames of the stream, optionally only to some ranges of each
-        trajectory.
+        trajectory. POD takes every frame that starts a pair at the lag.
         """
+        if self.takes_pod(stream):
+            rank = self.settings.rank or self.resolved(stream, lag)[0].settings.rank
+            return fit_pod(stream, rank, lag, ranges, center=self.settings.center)
         wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
         if ranges is not None:
             wanted = [_inside(frames, r) for frames, r in zip(wanted, ranges, strict=True)]
@@ -77,7 +118,15 @@ class Request:
     def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
         """Solve moments with this family's solver and cut-offs."""
         rtol = self.settings.rtol or RTOL[precision]
-        return solve(moments, self.solver, center=self.settings.center, rtol=rtol, eps=eps)
+        found = solve(
+            moments,
+            self.solver,
+            center=self.settings.center,
+            rtol=rtol,
+            eps=eps,
+            operator=dmd.operator(self.settings) if self.name == "dmd" else None,
+        )
+        return dmd.arrange(found) if self.name in FLOWS else found
 
 
 def _inside(frames: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -144,7 +193,8 @@ class Bound:
             return self._test_parts(lift, test, count), 1
         if count < 2 or self.merged.n_blocks < 2:
             return [], 0
-        if not self.request.learns_lift and not self.request.reweights:
+        fixed = not self.request.learns_lift and not self.request.takes_pod(self.stream)
+        if fixed and not self.request.reweights:
             return make_folds(self.merged, self.solve, count, repeat), 0
         found = [self._refitted(held) for held in assign_folds(self.merged, count, repeat)]
         passes = 2 if self.request.reweights else 1
@@ -167,7 +217,7 @@ class Bound:
         regions = np.flatnonzero(self.merged.is_block)
         rest = [b for b in range(len(regions)) if b not in set(held)]
         ranges = self._ranges(regions[rest])
-        lift = self.request.lift(self.stream, ranges)
+        lift = self.request.lift(self.stream, ranges, self.lag)
         function = evaluator(lift)
         blocks, _ = accumulate(
             self.stream, [self.lag], lift=function, plan=self.plan, precision=self.precision,

@@ -40,7 +40,7 @@ reading_options = _stack(
     click.option("-s", "--top", metavar="FILE", help="Topology: pdb, gro, psf, prmtop, mol2, h5."),
     click.option("--select", metavar="TEXT", help="Atoms to read, in mdtraj's selection language."),
     click.option(
-        "--kind", type=click.Choice(["md", "array"]), help="What the input is, if not as it looks."
+        "--kind", type=click.Choice(["md", "array", "field"]), help="What the input is, if not as it looks."
     ),
     click.option("--var", metavar="NAME[,NAME]", help="Variable or dataset inside the file."),
     click.option("--time-axis", type=int, help="Axis of an array that is time.  [default: 0]"),
@@ -51,6 +51,17 @@ reading_options = _stack(
     click.option("--join", is_flag=True, help="The PATHs are parts of one run, in natural order."),
     click.option(
         "--ensemble", is_flag=True, help="Array (particles, time, dim): a short run per particle."
+    ),
+    click.option(
+        "--anomaly", metavar="mean|cycle:N", help="Fields: remove the mean, or the mean cycle."
+    ),
+    click.option("--detrend", metavar="linear", help="Fields: remove a line in time per cell."),
+    click.option(
+        "--area-weights",
+        metavar="auto|none|NAME",
+        default="auto",
+        show_default=True,
+        help="Fields: sqrt(cos latitude) where one is known, none, or an array of areas.",
     ),
     click.option(
         "--drop-nonfinite", is_flag=True, help="Leave out frames that are not finite; split there."

@@ -19,6 +19,7 @@ from koopman_cli.types import Lift
 LIFTS = {
     "identity": "koopman_cli.lifts.identity",
     "dictionary": "koopman_cli.lifts.dictionary",
+    "pod": "koopman_cli.lifts.pod",
 }
 
 

@@ -7,6 +7,7 @@ b and P holds the leading right singular vectors of the residual, both on traini
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError, UsageError
+from koopman_cli.features.stream import FeatureStream
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -202,3 +204,96 @@ def choose_rank(
             "no POD mode stands above the noise level of the field",
         )  # fmt: skip
     return rank, rule, ()
+
+
+# ------------------------------------------------------------------ from a stream
+
+
+def starting_frames(
+    stream: FeatureStream, lag: int, ranges: Sequence[NDArray[np.int64]] | None = None
+) -> list[NDArray[np.bool_]]:
+    """Frames that start a pair, (n,) per trajectory, inside ``ranges`` where these are given."""
+    masks = []
+    for i, segments in enumerate(stream.segments):
+        starts = np.zeros(stream.lengths[i], bool)
+        for a, b in segments if ranges is None else _cut(segments, ranges[i]):
+            starts[a : max(a, b - lag)] = True
+        masks.append(starts)
+    return masks
+
+
+def _cut(segments: NDArray[np.int64], ranges: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Intersections of two lists of half-open ranges."""
+    for a, b in segments:
+        for c, d in ranges:
+            if max(a, c) < min(b, d):
+                yield int(max(a, c)), int(min(b, d))
+
+
+def pod_columns(stream: FeatureStream) -> tuple[int, int, int]:
+    """Coordinates and design columns of a row, and how many rows stand side by side."""
+    field = stream.field
+    if field is None:
+        return stream.n_features, 0, 1
+    return field.width, len(field.design.names), field.delays.number
+
+
+def training_rows(
+    stream: FeatureStream, masks: Sequence[NDArray[np.bool_]]
+) -> tuple[Matrix, Matrix]:
+    """Coordinates and design of some frames, each (n, blocks * ...)."""
+    d, q, blocks = pod_columns(stream)
+    parts = []
+    for i, mask in enumerate(masks):
+        at = 0
+        for chunk in stream.chunks(i):
+            parts.append(chunk[mask[at : at + len(chunk)]])
+            at += len(chunk)
+    x = np.asarray(np.concatenate(parts), np.float64)
+    own = np.concatenate([k * (d + q) + np.arange(d) for k in range(blocks)])
+    known = np.concatenate([k * (d + q) + d + np.arange(q) for k in range(blocks)]).astype(int)
+    return x[:, own], x[:, known]
+
+
+def fit_pod(
+    stream: FeatureStream,
+    rank: int,
+    lag: int,
+    ranges: Sequence[NDArray[np.int64]] | None = None,
+    *,
+    center: bool = False,
+) -> Lift:
+    """POD of the frames that start a pair: for one run, all but the last ``lag`` snapshots."""
+    rows, design = training_rows(stream, starting_frames(stream, lag, ranges))
+    if len(rows) < 2:
+        raise SupportError(
+            f"{len(rows)} pairs are too few for a POD", "take a shorter lag or longer data"
+        )
+    blocks = pod_columns(stream)[2]
+    return pod_lift(rows, design, rank, blocks, center=center)
+
+
+def resolve_rank(
+    stream: FeatureStream, asked: Rank, lag: int, *, center: bool = False
+) -> tuple[int, str, tuple[str, ...]]:
+    """The rank for all folds alike, the rule it comes from, and warnings.
+
+    Raises
+    ------
+    SupportError
+        If the field never changes.
+    """
+    lift = fit_pod(stream, 1, lag, center=center)
+    rows = sum(int(m.sum()) for m in starting_frames(stream, lag))
+    field, columns = stream.field, stream.n_features
+    floor = float(np.finfo(stream.dtype).eps)
+    if field is not None:
+        columns = field.snapshots.columns * field.delays.number
+        floor = field.snapshots.floor
+    still = fit_pod(stream, 1, lag, center=True).arrays["singular"]
+    size = np.sqrt(
+        sum(float(np.vdot(c, c)) for i in range(len(stream.labels)) for c in stream.chunks(i))
+    )
+    if not still[0] > 16 * floor * size:
+        raise SupportError("the field never changes", "choose a variable that does with --var")
+    return choose_rank(asked, lift.arrays["singular"], (rows, columns), floor)

@@ -7,6 +7,7 @@ svd        : C00^-1/2 C01 C11^-1/2 = U S V' (VAMP); left and right singular func
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,7 @@ from koopman_cli.moments import Covariances, Moments
 
 Matrix = NDArray[np.float64]
 Solver = Literal["reversible", "eig", "svd"]
+Operator = Callable[[Covariances, Matrix], Matrix]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def solve(
     center: bool = True,
     rtol: float = RTOL["float64"],
     eps: float = 2.0**-52,
+    operator: Operator | None = None,
 ) -> Solution:
     """Solve for the slow functions.
 
@@ -86,6 +89,9 @@ def solve(
         Cut-off of :func:`koopman_cli.linalg.whiten`.
     eps : float
         Machine epsilon of the input, for the search of constants.
+    operator : callable, optional
+        Another regression than least squares for ``eig``: (covariances, whitening) -> K in
+        whitened coordinates.
 
     Raises
     ------
@@ -111,7 +117,11 @@ def solve(
         raise SupportError(
             "none of the features varies", "choose features that move, or check the selection"
         )
-    c = _restricted(source.covariances(center=center), moving)
+    raw = source.covariances(center=center)
+    if not center:
+        # Without centring a constant is a function like others: its eigenvalue is 1.
+        moving = np.diag(raw.c00) > 0
+    c = _restricted(raw, moving)
     scale = moments.scale[moving]
     w0 = whiten(c.c00, rtol)
     # As many functions as pairs (less the mean) fit anything.
@@ -120,7 +130,7 @@ def solve(
             f"{moments.n:g} lagged pairs cannot support {w0.rank} independent functions",
             "take fewer features, a shorter lag or more data",
         )
-    left, right, values, singular = _decompose(c, w0, solver, rtol)
+    left, right, values, singular = _decompose(c, w0, solver, rtol, operator)
     signs = fix_signs(left, np.sqrt(np.diag(c.c00)))
     if values is not None:
         signs = _pair_signs(signs, values)
@@ -143,7 +153,7 @@ def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
 
 
 def _decompose(
-    c: Covariances, w0: Whitening, solver: Solver, rtol: float
+    c: Covariances, w0: Whitening, solver: Solver, rtol: float, operator: Operator | None = None
 ) -> tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]:
     if solver == "svd":
         w1 = whiten(c.c11, rtol)
@@ -154,6 +164,8 @@ def _decompose(
         values, vectors = sorted_eigh(small)
         functions = w0.matrix @ vectors
         return functions, functions, values.astype(np.complex128), None
+    if operator is not None:
+        small = operator(c, w0.matrix)
     complex_values, vectors = sorted_eig(small)
     functions = w0.matrix @ _unit_variance(vectors, complex_values)
     return functions, functions, complex_values, None

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from koopman_cli.lifts.identity import identity
-from koopman_cli.models import Common
+from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solver
 from koopman_cli.types import FeatureSpec, Lift
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(PodSettings):
     """Settings of VAMP."""
 
 
