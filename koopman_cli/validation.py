@@ -225,20 +225,34 @@ def drift(blocks: BlockMoments, names: Sequence[str], folds: Sequence[Sequence[i
 
     Test moments are centred by the mean of the test set, so a score is blind to a drift.
     """
-    total = blocks.total()
     means = np.stack([blocks.block(b).mean_x for b in range(blocks.n_blocks)])
     if len(means) < 6:
         return []
-    spread = means.std(axis=0, ddof=1)
-    moving = spread > 1e-12 * (np.abs(total.mean_x) + spread)
-    worst: dict[int, float] = {}
+    spread, freedom = _block_error(means, blocks.trajectory[blocks.is_block])
+    moving = spread > 1e-12 * (np.abs(means.mean(axis=0)) + spread)
+    # Three errors for one feature and fold; among many a few exceed three by chance.
+    from scipy import stats
+
+    level = stats.norm.sf(3) / max(1, len(names) * len(folds))
+    limit = float(stats.t.isf(level, freedom))
+    found: set[int] = set()
     for held in folds:
         rest = [b for b in range(len(means)) if b not in set(held)]
         error = spread * np.sqrt(1 / len(held) + 1 / len(rest))
         with np.errstate(invalid="ignore", divide="ignore"):
             z = np.abs(means[list(held)].mean(axis=0) - means[rest].mean(axis=0)) / error
-        for j in np.flatnonzero(moving & (z > 3)):
-            worst[int(j)] = max(worst.get(int(j), 0.0), float(z[j]))
-    # Among many features a few exceed three errors by chance.
-    limit = 3 + np.sqrt(2 * np.log(max(1, len(names) * len(folds))))
-    return [names[j] for j, z in worst.items() if z > limit]
+        found |= {int(j) for j in np.flatnonzero(moving & (z > limit))}
+    return [names[j] for j in sorted(found)]
+
+
+def _block_error(means: Matrix, owner: NDArray[np.int64]) -> tuple[Matrix, float]:
+    """Standard deviation of a block mean about the local mean, and its degrees of freedom.
+
+    From the differences of neighbours in one trajectory, which a drift hardly changes; from
+    the plain spread where most trajectories are one block.
+    """
+    steps = np.diff(means, axis=0)[np.diff(owner) == 0]
+    if len(steps) < 5:
+        return means.std(axis=0, ddof=1), len(means) - 1.0
+    # Differences that share a block are correlated: two thirds of them count.
+    return np.sqrt((steps**2).mean(axis=0) / 2), 2 * len(steps) / 3

@@ -29,9 +29,9 @@ from systems import (
 )
 
 from koopman_cli.estimate import estimate
-from koopman_cli.request import Request
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import apply
+from koopman_cli.request import Request
 
 REPLICATES = range(20)
 

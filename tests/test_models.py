@@ -16,7 +16,6 @@ from koopman_cli.analysis.modes import reversible_values
 from koopman_cli.analysis.spectrum import time_symmetric
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.estimate import estimate
-from koopman_cli.request import Request
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
@@ -26,6 +25,7 @@ from koopman_cli.models import make_settings
 from koopman_cli.models.solve import solve
 from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import Moments
+from koopman_cli.request import Request
 from koopman_cli.types import ReadOptions, no_progress
 
 SAMPLES = Path(__file__).parents[1] / "sample_data" / "ala2"
