@@ -75,9 +75,11 @@ def did_you_mean(word: str, choices: list[str] | tuple[str, ...]) -> str:
     'did you mean tica? Choices: tica, vamp'
     >>> did_you_mean("zzz", ["tica", "vamp"])
     'choices: tica, vamp'
+    >>> did_you_mean("TICA", ["tica", "vamp"])
+    'did you mean tica? Choices: tica, vamp'
     """
     from difflib import get_close_matches
 
-    near = get_close_matches(word, choices, n=1, cutoff=0.5)
+    near = get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
     listed = ", ".join(choices)
     return f"did you mean {near[0]}? Choices: {listed}" if near else f"choices: {listed}"

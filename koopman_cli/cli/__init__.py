@@ -11,8 +11,8 @@ from importlib import import_module
 
 import click
 
-from koopman_cli import __version__
 from koopman_cli.cli.guard import run_guarded
+from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
 #: Verbs in the order of a piece of work; each is ``koopman_cli/cli/<verb>.py:command``.
@@ -48,7 +48,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="koopman", message="%(prog)s %(version)s")
+@version_option
 def koopman() -> None:
     """Slow modes from molecular-dynamics trajectories and other time series.
 

@@ -100,6 +100,9 @@ def run_guarded(command: click.Command, args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         report("interrupted", "nothing half-written was left behind; run it again")
         return 130
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message())
+        return 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last net; nothing may print a traceback

@@ -3,7 +3,7 @@
 | stack           | options                                     | verbs              |
 |-----------------|---------------------------------------------|--------------------|
 | reading_options | --top --select --kind --var --begin ...     | info fit transform |
-| common_options  | --json -q -v --debug                        | all                |
+| common_options  | --json -q -v --debug --version              | all                |
 | out_option      | --out                                       | fit transform plot |
 | force_option    | --force                                     | fit transform      |
 
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koopman_cli import __version__
 from koopman_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,11 +70,16 @@ reading_options = _stack(
     click.option("--allow-truncated", is_flag=True, help="Use the complete frames of a cut file."),
 )
 
+version_option = click.version_option(
+    __version__, prog_name="koopman", message="%(prog)s %(version)s"
+)
+
 common_options = _stack(
     click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables."),
     click.option("-q", "--quiet", is_flag=True, help="No progress bar."),
     click.option("-v", "--verbose", is_flag=True, help="Log every pass over the data."),
     click.option("--debug", is_flag=True, help="Show the traceback of an error."),
+    version_option,
 )
 
 

@@ -196,9 +196,7 @@ def _config(path: Path) -> dict[str, Any]:
     try:
         return read_config(path)
     except UsageError as error:
-        raise ModelFileError(
-            f"{str(path)!r} is damaged: {error}", "fit again, or take a good copy"
-        ) from error
+        raise ModelFileError(f"damaged run: {error}", "fit again, or take a good copy") from error
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:

@@ -19,6 +19,7 @@ _CURES = {
     errno.ENOSPC: ("no space left on the device", "free some space or choose another --out"),
     errno.EDQUOT: ("the disk quota is used up", "free some space or choose another --out"),
     errno.EFBIG: ("the file would exceed the size limit", "raise it (ulimit -f) or use less data"),
+    errno.EEXIST: ("a file of this name is in the way", "choose another path"),
     errno.ENOTDIR: ("a part of the path is a file", "choose a path below a directory"),
     errno.EISDIR: ("it is a directory", "give the path of a file"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
