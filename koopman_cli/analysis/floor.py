@@ -7,6 +7,8 @@ would destroy the memory too, and read half of what the floor is.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,18 +26,24 @@ MIN_PER_FILE = 20
 PAIRS_PER_FUNCTION = 10
 
 
-def _shifted(groups: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices after a circular shift inside each group of consecutive frames."""
-    index = np.arange(len(groups))
-    edges = np.flatnonzero(np.diff(groups)) + 1
-    parts = np.split(index, edges)
-    if min(len(part) for part in parts) < MIN_PER_FILE:
-        parts = [index]
-    moved = []
-    for part in parts:
-        margin = max(1, len(part) // 10)
-        moved.append(np.roll(part, int(rng.integers(margin, max(margin + 1, len(part) - margin)))))
-    return np.concatenate(moved)
+Slices = tuple[slice, slice]
+
+
+def _shifted(groups: NDArray[np.int64], rng: np.random.Generator) -> list[Slices]:
+    """Which rows of x meet which rows of y in a circular shift inside each group of frames."""
+    edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
+    spans = list(pairwise(edges))
+    if min(b - a for a, b in spans) < MIN_PER_FILE:
+        spans = [(0, len(groups))]
+    met = []
+    for a, b in spans:
+        margin = max(1, (b - a) // 10)
+        shift = int(rng.integers(margin, max(margin + 1, b - a - margin)))
+        met += [
+            (slice(a + shift, b), slice(a, b - shift)),
+            (slice(a, a + shift), slice(b - shift, b)),
+        ]
+    return met
 
 
 def noise_floor(
@@ -82,8 +90,12 @@ def noise_floor(
     x, y = x @ whiten(c00, rtol).matrix, y @ whiten(c11, rtol).matrix
     rng = np.random.default_rng(seed)
     leading = []
+    # Whitened numbers are of order one: single precision is far finer than the quantile.
+    x, y = x.astype(np.float32), y.astype(np.float32)
     for _ in range(SHIFTS):
-        cross = x.T @ y[_shifted(groups, rng)] / n
+        cross = np.zeros((x.shape[1], y.shape[1]))
+        for i, j in _shifted(groups, rng):
+            cross += x[i].T @ y[j] / n
         if reversible:
             leading.append(float(np.linalg.eigvalsh((cross + cross.T) / 2)[-1]))
         else:

@@ -1,0 +1,121 @@
+"""What a table of scores says: a recommended cell per lag, and whether the best is better.
+
+Scores at different lags measure different operators, so everything here happens within
+one lag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from koopman_cli.candidates import Candidate, Difference, Recommendation
+from koopman_cli.types import Lag
+from koopman_cli.validation import pick_simplest
+
+#: With fewer blocks of three timescales than this, error bars mean little.
+FEWEST_EFFECTIVE = 5
+
+NOTHING = "no slow mode in these features"
+
+
+def describe(cell: Candidate) -> str:
+    """A cell in a few words: family, settings that were set, features, dim."""
+    settings = ",".join(f"{name}={value}" for name, value in cell.settings.items())
+    model = f"{cell.model}({settings})" if settings else cell.model
+    return f"{model} on {cell.features}, dim {cell.dim}"
+
+
+def lags_of(cells: Sequence[Candidate]) -> list[Lag]:
+    """The lags of some cells, each once, in order."""
+    return list(dict.fromkeys(cell.lag for cell in cells))
+
+
+def _comparable(cells: Sequence[Candidate], lag: Lag, folds: int) -> list[int]:
+    """Cells at a lag that were scored in every fold."""
+    return [
+        i for i, c in enumerate(cells) if c.lag == lag and len(c.score.vampe.folds) == folds > 1
+    ]
+
+
+def recommend(cells: Sequence[Candidate], repeats: int = 1) -> tuple[Recommendation, ...]:
+    """The simplest cell within one standard error of the best, at every lag.
+
+    The error is that of the fold-wise difference to the best (:func:`pick_simplest`); simple
+    is first of all few functions, then few columns, then few readings. Nothing is
+    recommended where the constant is not beaten by two errors, where the leading value is at
+    or below the noise floor, or where more than one fold holds too few events to judge.
+    """
+    folds = max((len(c.score.vampe.folds) for c in cells), default=0)
+    return tuple(
+        _recommend_at(cells, lag, _comparable(cells, lag, folds), repeats) for lag in lags_of(cells)
+    )
+
+
+def _recommend_at(
+    cells: Sequence[Candidate], lag: Lag, index: list[int], repeats: int
+) -> Recommendation:
+    if not index:
+        return Recommendation(lag, None, "too few blocks for held-out scores")
+    scores = np.array([cells[i].score.vampe.folds for i in index])
+    costs = [(cells[i].dim, cells[i].width, cells[i].passes, i) for i in index]
+    found = pick_simplest(scores, costs, repeats)
+    if found.taken is None:
+        reason = "no held-out VAMP-E is two standard errors above that of the constant (1)"
+        return Recommendation(lag, None, f"{NOTHING}: {reason}")
+    taken = index[found.taken]
+    cell, score = cells[taken], cells[taken].score
+    if score.poor_folds > repeats:
+        many = f"{score.poor_folds} of {len(score.vampe.folds)} folds"
+        reason = f"{many} hold too few events to judge {describe(cell)}, the simplest good cell"
+        return Recommendation(lag, None, reason)
+    if cell.floor is not None and cell.leading <= cell.floor:
+        reason = f"the leading value {cell.leading:.3g} is within the noise floor {cell.floor:.3g}"
+        return Recommendation(lag, None, f"{NOTHING}: {reason}")
+    assert found.best is not None
+    best = index[found.best]
+    if best == taken:
+        reason = f"{describe(cell)}: the best held-out VAMP-E, and none simpler is within one error"
+    else:
+        reason = (
+            f"{describe(cell)}: the simplest within one standard error of the best "
+            f"({describe(cells[best])})"
+        )
+    return Recommendation(lag, taken, reason)
+
+
+def differences(cells: Sequence[Candidate], repeats: int = 1) -> tuple[Difference, ...]:
+    """At every lag the two cells of highest held-out VAMP-E, compared fold by fold."""
+    from scipy.special import stdtrit
+
+    folds = max((len(c.score.vampe.folds) for c in cells), default=0)
+    found = []
+    for lag in lags_of(cells):
+        index = _comparable(cells, lag, folds)
+        if len(index) < 2:
+            continue
+        scores = np.array([cells[i].score.vampe.folds for i in index])
+        order = np.argsort(-scores.mean(axis=1), kind="stable")[:2]
+        gap = scores[order[0]] - scores[order[1]]
+        count = folds // repeats
+        reach = float(stdtrit(count - 1, 0.975) * gap.std(ddof=1) / np.sqrt(count))
+        mean = float(gap.mean())
+        pair = index[int(order[0])], index[int(order[1])]
+        values = tuple(float(g) for g in gap)
+        found.append(Difference(lag, *pair, mean, mean - reach, mean + reach, values))
+    return tuple(found)
+
+
+def shaky_lags(cells: Sequence[Candidate], frames: int) -> tuple[str, ...]:
+    """Warnings for lags with fewer than five effective blocks (three slowest timescales)."""
+    said = []
+    for lag in lags_of(cells):
+        slowest = max(c.slowest for c in cells if c.lag == lag)
+        count = frames / (3 * max(slowest, lag.frames))
+        if count < FEWEST_EFFECTIVE:
+            said.append(
+                f"lag {lag.frames} frames: {count:.1f} effective blocks (of three slowest "
+                "timescales); error bars of scores are not to be trusted"
+            )
+    return tuple(said)

@@ -1,0 +1,280 @@
+"""Scoring many models of one feature set: shared moments, shared folds, few readings.
+
+Cells that share features and lift share their moments, whatever their family, settings,
+lag and dim; one reading gives them for all lags and folds. Lifts that learn from data are
+refitted on the training part of every fold by :class:`koopman_cli.request.Bound`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.floor import noise_floor
+from koopman_cli.analysis.projection import sample_pairs
+from koopman_cli.blocks import BlockPlan, plan_blocks
+from koopman_cli.candidates import Candidate
+from koopman_cli.errors import SupportError
+from koopman_cli.estimate import slowest_timescale
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import evaluator
+from koopman_cli.linalg import RTOL
+from koopman_cli.models import family
+from koopman_cli.models.solve import Solution
+from koopman_cli.moments import BlockMoments
+from koopman_cli.request import Bound, Request, lifted_moments
+from koopman_cli.types import Lift
+from koopman_cli.units import make_lag
+from koopman_cli.validation import Fold, score_dims
+
+#: Blocks that folds are made of: as many as error bars need, few enough to be long.
+GRID_BLOCKS = 20
+
+#: Bytes that the block moments of one reading may take; more lags are read in turns.
+GRID_BYTES = 192 * 2**20
+
+
+@dataclass(frozen=True)
+class Design:
+    """How every cell of a grid is scored.
+
+    lags : all lags of the grid in frames; the largest decides the gaps between blocks
+    folds, repeats : folds of one assignment, and assignments
+    test : a separate test set instead of folds
+    floor : whether noise floors are computed
+    """
+
+    lags: tuple[int, ...]
+    folds: int = 5
+    repeats: int = 1
+    test: FeatureStream | None = None
+    floor: bool = True
+
+
+#: Dims that are wanted of a request at a lag.
+Wanted = Callable[[int, int], Sequence[int]]
+
+
+@dataclass
+class Scorer:
+    """Scores requests on one feature set, cell by cell.
+
+    readings : how often the data were read for moments so far
+    refused : what could not be scored, and why
+    """
+
+    stream: FeatureStream
+    design: Design
+    readings: int = 0
+    refused: list[str] = field(default_factory=list)
+    floors: dict[Any, float | None] = field(default_factory=dict)
+
+    def score(self, requests: Sequence[Request], wanted: Wanted) -> Iterator[tuple[int, Candidate]]:
+        """Candidates with the index of their request, as soon as each is known.
+
+        Parameters
+        ----------
+        requests : sequence of Request
+        wanted : function (index of a request, lag) -> dims
+            Nothing is computed for a lag without dims.
+        """
+        for group in groups_of(requests, self.stream):
+            lags = [g for g in self.design.lags if any(wanted(i, g) for i in group)]
+            if not lags:
+                continue
+            try:
+                yield from self._group(requests, group, lags, wanted)
+            except SupportError as error:
+                for i in group:
+                    self._refuse(f"{_label(requests[i])}: {error}")
+
+    def _group(
+        self, requests: Sequence[Request], group: list[int], lags: list[int], wanted: Wanted
+    ) -> Iterator[tuple[int, Candidate]]:
+        lift = requests[group[0]].lift(self.stream)
+        shared = not any(requests[i].reweights for i in group)
+        source = self._shared(requests[group[0]], lift, lags) if shared else self._own(
+            requests[group[0]], lift, lags
+        )  # fmt: skip
+        for part in source:
+            share = part.seconds / sum(len(wanted(i, part.lag)) for i in group)
+            for i in group:
+                try:
+                    found = self._cells(requests[i], lift, part, wanted(i, part.lag))
+                except SupportError as error:
+                    self._refuse(f"{_label(requests[i])}, lag {part.lag}: {error}")
+                    continue
+                yield from ((i, replace(c, seconds=c.seconds + share)) for c in found)
+
+    def _shared(self, request: Request, lift: Lift, lags: list[int]) -> Iterator[_Part]:
+        """Moments at all lags from one reading, or few where memory is short."""
+        plan = self.plan(len(lift.names))
+        size = 3 * 8 * (len(lift.names) + 1) ** 2 * len(plan.is_block)
+        many = max(1, int(GRID_BYTES // size))
+        turns = -(-len(lags) // many)
+        many = -(-len(lags) // turns)
+        for at in range(0, len(lags), many):
+            batch = tuple(lags[at : at + many])
+            begun = time.perf_counter()
+            blocks, precision = accumulate(
+                self.stream,
+                batch,
+                lift=evaluator(lift),
+                plan=replace(plan, lags=batch),
+                precision=request.precision,
+                progress=request.progress,
+            )
+            self.readings += 1
+            seconds = (time.perf_counter() - begun) / len(batch)
+            for lag in batch:
+                yield _Part(lag, blocks.at_lag(lag), precision, plan, turns, seconds)
+
+    def _own(self, request: Request, lift: Lift, lags: list[int]) -> Iterator[_Part]:
+        """Weighted moments: the weights depend on the lag, so every lag is read for itself."""
+        plan = self.plan(len(lift.names))
+        for lag in lags:
+            begun = time.perf_counter()
+            one = replace(plan, lags=(lag,))
+            blocks, precision, _, passes = lifted_moments(self.stream, request, lift, lag, one)
+            self.readings += passes
+            yield _Part(lag, blocks, precision, plan, passes, time.perf_counter() - begun)
+
+    def plan(self, width: int) -> BlockPlan:
+        """Where blocks are cut: the same for all cells, unless one is too wide for memory."""
+        lags = sorted({min(self.design.lags), max(self.design.lags)})
+        fits = 3 * 8 * (width + 1) ** 2 * 2 * GRID_BLOCKS <= GRID_BYTES
+        return plan_blocks(
+            self.stream.segments,
+            lags,
+            1 if fits else width,
+            n_blocks=GRID_BLOCKS,
+            window=self.stream.window,
+            origins=self.stream.origins,
+        )
+
+    def _cells(
+        self, request: Request, lift: Lift, part: _Part, dims: Sequence[int]
+    ) -> list[Candidate]:
+        if not dims:
+            return []
+        begun = time.perf_counter()
+        plan = replace(part.plan, lags=(part.lag,))
+        bound = Bound(self.stream, request, part.lag, part.precision, part.blocks, plan)
+        solution = bound.solve(part.blocks.total())
+        used = [dim for dim in dims if dim <= solution.rank]
+        if len(used) < len(dims):
+            self._refuse(f"{_label(request)}: dims above {solution.rank}, the rank, were left out")
+        folds, more = self._folds(bound, lift)
+        self.readings += more
+        total = part.blocks.total()
+        scores = score_dims(total, bound.solve, folds, used, part.blocks.n_blocks)
+        first = Candidate(
+            features=self.stream.spec.text,
+            model=request.name,
+            lag=make_lag(part.lag, self.stream.dt),
+            dim=0,
+            settings=changed_settings(request),
+            score=scores[0] if scores else score_dims(total, bound.solve, [], [0], 0)[0],
+            floor=self.floor(request, lift, part.precision),
+            leading=_leading(solution),
+            slowest=slowest_timescale(solution, part.lag),
+            rank=solution.rank,
+            width=len(lift.names),
+            pairs=round(total.n),
+            passes=part.passes + more,
+            seconds=(time.perf_counter() - begun) / max(len(used), 1),
+        )
+        return [replace(first, dim=score.dim, score=score) for score in scores]
+
+    def _folds(self, bound: Bound, lift: Lift) -> tuple[list[Fold], int]:
+        """Folds of all repeats, and the further readings they took."""
+        design = self.design
+        folds: list[Fold] = []
+        passes = 0
+        for repeat in range(design.repeats if design.test is None else 1):
+            found, more = bound.folds(lift, design.folds, design.test, repeat)
+            folds += found
+            passes += more
+        return folds, passes
+
+    def _refuse(self, said: str) -> None:
+        if said not in self.refused:
+            self.refused.append(said)
+
+    def floor(self, request: Request, lift: Lift, precision: str) -> float | None:
+        """Noise floor of a lift and solver; shifting y against x leaves no lag to depend on."""
+        if not self.design.floor or request.solver == "eig":
+            return None
+        key = (_lift_key(request, self.stream), request.solver, request.settings.rtol)
+        if key not in self.floors:
+            lag = min(self.design.lags)
+            pairs = sample_pairs(self.stream, lag, evaluator(lift), request.progress)
+            self.floors[key] = noise_floor(
+                pairs.x,
+                pairs.y,
+                pairs.groups,
+                reversible=request.solver == "reversible",
+                rtol=request.settings.rtol or RTOL[precision],
+                seed=request.seed,
+            )
+        return self.floors[key]
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Moments at one lag, and what they cost."""
+
+    lag: int
+    blocks: BlockMoments
+    precision: str
+    plan: BlockPlan
+    passes: int
+    seconds: float
+
+
+def _lift_key(request: Request, stream: FeatureStream) -> Any:
+    """What decides the lift: requests of equal keys share their moments."""
+    sampled = family(request.name).needs_sample(request.settings)
+    if not sampled and request.lift(stream).kind == "identity":
+        return ("identity", request.reweights)
+    return (request.name, tuple(sorted(asdict(request.settings).items())))
+
+
+def groups_of(requests: Sequence[Request], stream: FeatureStream) -> list[list[int]]:
+    """Indices of requests that share their lift and so their moments.
+
+    >>> stream = FeatureStream.from_arrays([[0.0, 1.0, 2.0]])
+    >>> groups_of([Request.of("tica"), Request.of("edmd"), Request.of("vamp")], stream)
+    [[0, 2], [1]]
+    """
+    found: dict[Any, list[int]] = {}
+    for i, request in enumerate(requests):
+        found.setdefault(_lift_key(request, stream), []).append(i)
+    return list(found.values())
+
+
+def _leading(solution: Solution) -> float:
+    found: Any = solution.eigenvalues
+    if found is None:
+        found = solution.singular_values
+    return float(abs(found[0])) if len(found) else 0.0
+
+
+def changed_settings(request: Request) -> dict[str, Any]:
+    """Settings that differ from the defaults of the family.
+
+    >>> changed_settings(Request.of("edmd", {"degree": "3"}))
+    {'degree': 3}
+    """
+    default = type(request.settings)()
+    names = [f.name for f in fields(default)]
+    pairs = {name: (getattr(request.settings, name), getattr(default, name)) for name in names}
+    return {name: now for name, (now, before) in pairs.items() if now != before}
+
+
+def _label(request: Request) -> str:
+    settings = ",".join(f"{k}={v}" for k, v in changed_settings(request).items())
+    return f"{request.name}({settings})" if settings else request.name
