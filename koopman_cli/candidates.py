@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from koopman_cli.types import Lag, Score, ScoreEntry
+from koopman_cli.types import Lag, Score
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,6 @@ class Candidate:
     passes: int
     seconds: float
     key: str = ""
-
-    def to_plain(self) -> dict[str, Any]:
-        """Nested plain values, for storage."""
-        return asdict(self)
-
-    @classmethod
-    def from_plain(cls, stored: Mapping[str, Any]) -> Candidate:
-        """The inverse of :meth:`to_plain`."""
-        values = dict(stored)
-        values["lag"] = Lag(**values["lag"])
-        score = dict(values["score"])
-        for name in ("vamp1", "vamp2", "vampe"):
-            entry = dict(score[name])
-            score[name] = ScoreEntry(**entry | {"folds": tuple(entry["folds"])})
-        values["score"] = Score(**score | {"warnings": tuple(score["warnings"])})
-        return cls(**values)
 
 
 @dataclass(frozen=True)
