@@ -6,6 +6,7 @@ nothing heavy at its top, so that every ``--help`` answers in a few hundredths o
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -66,4 +67,7 @@ def koopman() -> None:
 
 def main() -> None:
     """Entry point of the ``koopman`` script."""
+    # Products over the data run on threads of our own (koopman_cli.tiles). For the small
+    # matrices that remain, BLAS threads bring little, and on a busy machine they spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run_guarded(koopman, sys.argv[1:]))
