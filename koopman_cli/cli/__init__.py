@@ -12,12 +12,12 @@ from importlib import import_module
 
 import click
 
-from koopman_cli.cli.guard import run_guarded
+from koopman_cli.cli.guard import open_streams, run_guarded
 from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
 #: Verbs in the order of a piece of work; each is ``koopman_cli/cli/<verb>.py:command``.
-VERBS = ("info", "fit", "transform", "plot", "models", "features")
+VERBS = ("info", "fit", "vamp-score", "transform", "plot", "models", "features")
 
 
 class LazyGroup(click.Group):
@@ -67,6 +67,7 @@ def koopman() -> None:
 
 def main() -> None:
     """Entry point of the ``koopman`` script."""
+    open_streams()
     # Products over the data run on threads of our own (koopman_cli.tiles). For the small
     # matrices that remain, BLAS threads bring little, and on a busy machine they spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -12,6 +12,7 @@ import re
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from difflib import get_close_matches
 from types import FrameType
 
@@ -42,7 +43,10 @@ def report(message: str, hint: str) -> None:
     """Write the two lines of an error to stderr."""
     lines = f"Error: {_one_line(message)}\nHint: {_one_line(hint)}\n"
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    sys.stderr.write(lines.encode(encoding, "backslashreplace").decode(encoding))
+    # Where nobody can read the lines the exit code still tells.
+    with suppress(OSError):
+        sys.stderr.write(lines.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stderr.flush()
 
 
 def _from_click(error: click.ClickException) -> KoopmanError:
@@ -69,8 +73,16 @@ def _nearest(error: click.ClickException) -> str | None:
 
 
 def _from_python(error: BaseException) -> KoopmanError | None:
-    if isinstance(error, MemoryError):
-        return ResourceError("out of memory", "use fewer features, --stride, or a smaller dim")
+    cause = str(error)
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    refused = refused or (isinstance(error, ImportError) and "annot allocate memory" in cause)
+    if isinstance(error, MemoryError) or refused:
+        more = f" ({cause})" if cause else ""
+        return ResourceError(f"out of memory{more}", "use fewer features or a larger --stride")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("koopman_cli"):
+        return FileError(
+            f"the Python package {error.name!r} is not installed", f"pip install {error.name}"
+        )
     if isinstance(error, OSError) and error.errno is not None:
         name = f"{error.filename}: " if error.filename else ""
         hint = {
@@ -82,14 +94,23 @@ def _from_python(error: BaseException) -> KoopmanError | None:
     return None
 
 
+def open_streams() -> None:
+    """Give a closed stdin, stdout or stderr a place to go: no data file may take its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
+
+
 def run_guarded(command: click.Command, args: list[str]) -> int:
     """Run a click command; return its exit code, never a traceback unless ``--debug``."""
     debug = "--debug" in args
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = command.main(args, prog_name="koopman", standalone_mode=False)
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
+        return _run(command, list(args))
     except BrokenPipeError:
         # Python would complain once more while closing stdout; give it nothing to close.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -100,13 +121,24 @@ def run_guarded(command: click.Command, args: list[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         report("interrupted", "nothing half-written was left behind; run it again")
         return 130
-    except click.exceptions.NoArgsIsHelpError as asked:
-        click.echo(asked.format_message())
-        return 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except Exception as error:  # noqa: BLE001 - the last net; nothing may print a traceback
         return _report_exception(error, debug)
+
+
+def _run(command: click.Command, args: list[str]) -> int:
+    """Parse and run, without click's own ways of ending (they hide signals and pipes)."""
+    if "_KOOPMAN_COMPLETE" in os.environ:
+        command.main(args, prog_name="koopman")
+    code = 0
+    try:
+        with command.make_context("koopman", args) as context:
+            command.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message())
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    sys.stdout.flush()
+    return code
 
 
 def _report_exception(error: Exception, debug: bool) -> int:

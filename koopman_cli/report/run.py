@@ -15,7 +15,7 @@ from koopman_cli.report.config import read_config
 from koopman_cli.report.json import encode as json_bytes
 from koopman_cli.report.json import summary
 from koopman_cli.store import load_result, save_result
-from koopman_cli.store.atomic import refusals, sibling, sync_directory, write_durable
+from koopman_cli.store.atomic import exchange, refusals, sibling, sync_directory, write_durable
 from koopman_cli.types import FitResult, Model, Projection
 
 MODEL, SUMMARY, CONFIG, FIGURES = "model.h5", "summary.json", "config.toml", "figures"
@@ -122,7 +122,14 @@ def _fill(result: FitResult, folder: Path, figures: bool) -> None:
 
 
 def _put_in_place(new: Path, out: Path) -> None:
-    """Rename ``new`` to ``out``; what was at ``out`` is removed only after that."""
+    """Rename ``new`` to ``out``; what was at ``out`` is removed only after that.
+
+    The two change places in one step where the system can, so that a RUN stands at ``out`` at
+    every moment; ``new`` is then the old one, for the caller to remove.
+    """
+    if out.exists() and exchange(new, out):
+        sync_directory(out.parent)
+        return
     old = sibling(out, "old")
     moved = out.exists()
     if moved:
@@ -178,6 +185,8 @@ def write_run(
         try:
             _fill(result, partial, figures)
             _put_in_place(partial, path)
+        except FileError as error:
+            raise FileError(str(error).replace(str(partial), str(out)), error.hint) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return path

@@ -70,6 +70,25 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def exchange(one: Path, other: Path) -> bool:
+    """Swap two paths in a single step, so that neither is ever missing.
+
+    Returns
+    -------
+    bool
+        False where the system cannot do it; nothing has changed then.
+    """
+    import ctypes
+
+    here, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    done: int = rename(here, os.fsencode(one), here, os.fsencode(other), swap)
+    return done == 0
+
+
 def write_durable(path: Path, content: bytes) -> None:
     """Write a new file and wait until it is on the disk; raises OSError."""
     with path.open("xb") as file:
