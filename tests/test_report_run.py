@@ -116,6 +116,8 @@ def test_every_call_may_fail(name, error, out, monkeypatch):
     expected = FileError if isinstance(error, OSError) else KeyboardInterrupt
     for count in range(1, 40):
         with monkeypatch.context() as patch:
+            if name == "rename":  # the way of systems that cannot swap in one step
+                patch.setattr("koopman_cli.report.run.exchange", lambda one, other: False)
             calls = _fail_at(patch, name, count, error)
             try:
                 write_run(made.complex_result(), out, force=True, figures=False)
