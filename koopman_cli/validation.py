@@ -188,7 +188,9 @@ def pick_simplest(
     root = np.sqrt(folds.shape[1] / repeats)
     best = int(np.argmax(rows.mean(axis=1)))
     gaps = rows[best] - rows
-    close = np.flatnonzero(gaps.mean(axis=1) <= gaps.std(axis=1, ddof=1) / root)
+    # Models of the same span differ by rounding, which is no difference.
+    near = gaps.std(axis=1, ddof=1) / root + 1e-9
+    close = np.flatnonzero(gaps.mean(axis=1) <= near)
     ranks = [(-np.inf,), *(costs or [(float(i),) for i in range(len(folds))])]
     taken = min((int(i) for i in close), key=lambda i: ranks[i])
     gain, error = float(rows[taken].mean() - 1), float(rows[taken].std(ddof=1) / root)

@@ -71,7 +71,8 @@ def draw(result: FitResult | Run, kind: str, *, width_mm: float = 85) -> Figure 
         return KINDS[kind](found, width_mm)
 
 
-def _encode(figure: Figure, form: str) -> bytes:
+def encode_figure(figure: Figure, form: str) -> bytes:
+    """The bytes of a figure file, the same every time."""
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format=form, metadata=FORMATS[form])
@@ -127,6 +128,6 @@ def save_figures(
         for form in formats if figure is not None else ():
             assert figure is not None
             path = folder / f"{kind}.{form}"
-            write_atomic(path, _encode(figure, form))
+            write_atomic(path, encode_figure(figure, form))
             written.append(path)
     return tuple(written)

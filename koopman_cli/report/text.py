@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -86,7 +86,8 @@ def printable(text: str, encoding: str | None) -> str:
 # ------------------------------------------------------------------ tables
 
 
-def _table(columns: Sequence[str]) -> Table:
+def make_table(columns: Sequence[str]) -> Table:
+    """A plain table; only a column named reason may wrap."""
     from rich.box import Box
     from rich.table import Table
 
@@ -97,7 +98,8 @@ def _table(columns: Sequence[str]) -> Table:
     return table
 
 
-def _add(table: Table, cells: Sequence[str]) -> None:
+def add_row(table: Table, cells: Sequence[str]) -> None:
+    """Add cells as they are written."""
     from rich.text import Text
 
     table.add_row(*(Text(cell) for cell in cells))  # a plain string would be read as markup
@@ -133,9 +135,9 @@ def _score_row(name: str, entry: ScoreEntry) -> tuple[str, str, str]:
 
 def _score_table(score: Score) -> Table:
     held_out = f"held out ({score.folds} folds)" if score.folds else "held out"
-    table = _table(["score", "train", held_out])
+    table = make_table(["score", "train", held_out])
     for name, entry in (("VAMP-E", score.vampe), ("VAMP-2", score.vamp2)):
-        _add(table, _score_row(name, entry))
+        add_row(table, _score_row(name, entry))
     return table
 
 
@@ -149,10 +151,10 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
     }
     shown = {n: cells for n, cells in optional.items() if n == "timescale" or set(cells) != {"-"}}
     head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
-    table = _table(head)
+    table = make_table(head)
     for i, mode in enumerate(modes):
         cells = [column[i] for column in shown.values()]
-        _add(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
+        add_row(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
     return table
 
 
@@ -204,6 +206,11 @@ def print_fit(result: FitResult, *, run: Path | None = None, file: TextIO | None
         Where to; standard output by default. A terminal gets its own width and colours,
         anything else plain lines of full length.
     """
+    print_rendered(lambda console: render_fit(result, console, run), file)
+
+
+def print_rendered(render: Callable[[Console], None], file: TextIO | None = None) -> None:
+    """Print what a function renders: coloured on a terminal, plain and uncut elsewhere."""
     from rich.console import Console
 
     stream = sys.stdout if file is None else file
@@ -219,6 +226,6 @@ def print_fit(result: FitResult, *, run: Path | None = None, file: TextIO | None
         no_color=target.no_color,
         legacy_windows=False,
     )
-    render_fit(result, console, run)
+    render(console)
     lines = printable(buffer.getvalue(), stream.encoding).split("\n")
     stream.write("\n".join(line.rstrip() for line in lines))

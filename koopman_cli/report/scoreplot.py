@@ -1,0 +1,116 @@
+"""Held-out VAMP-E against dim: a line per family and settings, one panel per lag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from koopman_cli.candidates import Candidate, ScoreTable
+from koopman_cli.report.drawing import COLOURS, GREY, new_figure, style
+from koopman_cli.report.text import lag_text
+from koopman_cli.types import Lag
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Panels side by side.
+ACROSS = 3
+MARKERS = "osD^vP"
+
+
+def _label(cell: Candidate, *, features: bool) -> str:
+    settings = ",".join(f"{name}={value}" for name, value in cell.settings.items())
+    model = f"{cell.model} {settings}".strip()
+    return f"{model}, {cell.features}" if features else model
+
+
+def _panel(
+    axes: Axes, cells: Sequence[tuple[int, Candidate]], names: list[str], taken: int | None
+) -> None:
+    many = len({cell.features for _, cell in cells}) > 1 or any("," in name for name in names)
+    lines: dict[str, list[Candidate]] = {}
+    for _, cell in cells:
+        if cell.score.vampe.test is not None:
+            key = _label(cell, features=many)
+            lines.setdefault(key if key in names else _label(cell, features=True), []).append(cell)
+    for name, row in lines.items():
+        i = names.index(name)
+        ordered = sorted(row, key=lambda cell: cell.dim)
+        dims = np.array([cell.dim for cell in ordered], float)
+        # Lines that lie on each other are told apart by a small step aside.
+        dims += 0.06 * (i - (len(names) - 1) / 2)
+        held = [cell.score.vampe.test or 0.0 for cell in ordered]
+        bars = [cell.score.vampe.stderr or 0.0 for cell in ordered]
+        look: Any = {"color": COLOURS[i % len(COLOURS)], "capsize": 1.5, "markersize": 3}
+        axes.errorbar(
+            dims, held, yerr=bars, fmt=f"{MARKERS[i % len(MARKERS)]}-", label=name, **look
+        )
+    floors = [(c.dim, 1 + c.dim * c.floor**2) for _, c in cells if c.floor is not None]
+    if floors:
+        worst = {dim: max(v for d, v in floors if d == dim) for dim, _ in floors}
+        dims_at = sorted(worst)
+        axes.plot(dims_at, [worst[d] for d in dims_at], ":", color=GREY, label="noise floor")
+    axes.axhline(1.0, color="black", linewidth=0.6)
+    if taken is not None:
+        chosen = next(cell for i, cell in cells if i == taken)
+        top = chosen.score.vampe.test or 1.0
+        axes.plot(
+            [chosen.dim],
+            [top],
+            "o",
+            markersize=8,
+            fillstyle="none",
+            color="black",
+            label="recommended",
+        )
+
+
+def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
+    """Score against dim with standard errors and noise floor; one panel per lag."""
+    shown = table.recommended
+    columns = min(ACROSS, len(shown))
+    rows = -(-len(shown) // columns)
+    width = width_mm if columns > 1 else min(width_mm, 95.0)
+    features = len({cell.features for cell in table.cells}) > 1
+    names = list(dict.fromkeys(_label(cell, features=features) for cell in table.cells))
+    with style():
+        figure = new_figure(width, 12 + 5 * (1 + len(names) // 3) + 52 * rows)
+        panels = figure.subplots(rows, columns, squeeze=False)
+        for axes, found in zip(panels.flat, shown, strict=False):
+            cells = [(i, c) for i, c in enumerate(table.cells) if c.lag == found.lag]
+            _panel(axes, cells, names, found.cell)
+            _finish(axes, found.lag, sorted({c.dim for _, c in cells}))
+        for axes in list(panels.flat)[len(shown) :]:
+            axes.set_visible(False)
+        keys = {
+            label: h
+            for a in panels.flat
+            for h, label in zip(*a.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(
+            keys.values(), keys.keys(), loc="outside upper left", ncols=3, columnspacing=1.2
+        )
+    return figure
+
+
+def _finish(axes: Axes, lag: Lag, dims: list[int]) -> None:
+    axes.set_title(f"lag {lag_text(lag)}")
+    axes.set_xticks(dims if len(dims) <= 12 else dims[:: -(-len(dims) // 12)])
+    axes.set_xlabel("dim (functions besides the constant)")
+    axes.set_ylabel("held-out VAMP-E")
+
+
+def save_score_figure(table: ScoreTable, folder: Path) -> Path:
+    """Write ``scores.png`` into a directory, which is made if missing."""
+    from koopman_cli.report.figures import encode_figure
+    from koopman_cli.store.atomic import refusals, write_atomic
+
+    with refusals(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "scores.png"
+    write_atomic(path, encode_figure(score_figure(table), "png"))
+    return path
