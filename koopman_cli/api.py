@@ -117,7 +117,7 @@ def fit(
     options, read = options or FitOptions(), read or ReadOptions()
     begun = time.perf_counter()
     dim = _checked(options, source)
-    opened = open_source(source, options.features, read, progress)
+    opened = open_source(source, with_delays(options), read, progress)
     stream = opened.stream.cached()
     if stream.dtype.kind == "c":
         raise DataError(
@@ -137,7 +137,14 @@ def fit(
     test = open_test(options.test, stream, read, progress)
     found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=test)
     result = analyse(found, stream, scan)
-    notes = (*stream.notes, *why, *ranked, *_scan_notes(scan, stream), *_dim_notes(found), *found.notes)
+    notes = (
+        *stream.notes,
+        *why,
+        *ranked,
+        *_scan_notes(scan, stream),
+        *_dim_notes(found),
+        *found.notes,
+    )
     result = replace(
         result,
         input=summarize(opened, progress),
@@ -174,6 +181,18 @@ def _checked(options: FitOptions, source: Any) -> int | None:
                 "give other data to --test, or leave it out for held-out folds",
             )
     return _dim(options.dim)
+
+
+def with_delays(options: FitOptions) -> str | None:
+    """The features, with the delays that are asked for as a setting of DMD.
+
+    >>> with_delays(FitOptions(settings={"delays": "5"}))
+    'delays:5'
+    """
+    number = int(options.settings.get("delays", 1))
+    if number == 1 or "delays" in (options.features or ""):
+        return options.features
+    return f"{options.features}+delays:{number}" if options.features else f"delays:{number}"
 
 
 def _resolved(source: Any) -> set[str]:

@@ -41,7 +41,9 @@ reading_options = _stack(
     click.option("-s", "--top", metavar="FILE", help="Topology: pdb, gro, psf, prmtop, mol2, h5."),
     click.option("--select", metavar="TEXT", help="Atoms to read, in mdtraj's selection language."),
     click.option(
-        "--kind", type=click.Choice(["md", "array", "field"]), help="What the input is, if not as it looks."
+        "--kind",
+        type=click.Choice(["md", "array", "field"]),
+        help="What the input is, if not as it looks.",
     ),
     click.option("--var", metavar="NAME[,NAME]", help="Variable or dataset inside the file."),
     click.option("--time-axis", type=int, help="Axis of an array that is time.  [default: 0]"),

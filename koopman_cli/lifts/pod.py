@@ -184,7 +184,7 @@ def choose_rank(
     # A factor 16 above the resolution of the input: rounding of many cells adds up.
     real = int(np.count_nonzero(singular > 16 * floor * singular[0]))
     if asked.rank:
-        possible = min(int(np.count_nonzero(singular > floor * singular[0])), min(shape) - 1)
+        possible = min(int(np.count_nonzero(singular > floor * singular[0])), shape[0] - 1)
         if asked.rank > possible:
             text = f"rank {asked.rank} reduced to {possible}, what the {shape[0]} snapshots hold"
             return max(possible, 1), "as asked, reduced", (text,)
@@ -198,7 +198,7 @@ def choose_rank(
     rule = "singular values above the noise level (Gavish and Donoho 2014)"
     if rank > real:
         rank, rule = real, "singular values above the rounding of the input"
-    rank = min(rank, min(shape) - 1)
+    rank = min(rank, shape[0] - 1)
     if rank < 1:
         return 1, "no singular value is above the noise level: 1 taken", (
             "no POD mode stands above the noise level of the field",

@@ -8,7 +8,7 @@ svd        : C00^-1/2 C01 C11^-1/2 = U S V' (VAMP); left and right singular func
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -130,6 +130,8 @@ def solve(
             f"{moments.n:g} lagged pairs cannot support {w0.rank} independent functions",
             "take fewer features, a shorter lag or more data",
         )
+    if operator is not None:
+        operator = _in_units(operator, scale)
     left, right, values, singular = _decompose(c, w0, solver, rtol, operator)
     signs = fix_signs(left, np.sqrt(np.diag(c.c00)))
     if values is not None:
@@ -145,6 +147,17 @@ def solve(
         moving,
         w0.condition,
     )
+
+
+def _in_units(operator: Operator, scale: Matrix) -> Operator:
+    """The operator of covariances in the units of the functions: some depend on them."""
+
+    def scaled(c: Covariances, white: Matrix) -> Matrix:
+        square = np.outer(scale, scale)
+        c = replace(c, c00=c.c00 / square, c01=c.c01 / square, c11=c.c11 / square)
+        return operator(c, white * scale[:, None])
+
+    return scaled
 
 
 def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
