@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @click.option("--allow-empty", is_flag=True, help="Exit 0 even if nothing is recommended.")
 @common_options
 def command(**values: Any) -> None:
-    r"""Score models on held-out data and recommend one for every lag.
+    """Score models on held-out data and recommend one for every lag.
 
     All combinations of feature sets, families, settings, lags and dims are scored on the same
     folds. Cells of one lag are ranked by held-out VAMP-E; lags are not comparable with each
