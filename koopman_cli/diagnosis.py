@@ -13,6 +13,7 @@ from koopman_cli.analysis.certificate import (
     certificates,
     flow_residuals,
     held_out,
+    ill_conditioned,
 )
 from koopman_cli.analysis.crossings import Crossings, count_crossings
 from koopman_cli.analysis.gap import spectral_gap
@@ -22,7 +23,8 @@ from koopman_cli.analysis.modes import (
     in_own_span,
     symmetric_in_time,
     wide_count,
-    with_certificate,
+    with_certificates,
+    with_condition,
     with_crossings,
     with_interval,
     with_residuals,
@@ -78,7 +80,7 @@ class Diagnosis:
     passed: SlowPass
     moments: BlockMoments
     crossings: Crossings
-    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagnosis:
@@ -111,17 +113,18 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     values = None if values is None or view.solver == "svd" else values[: view.count]
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
-    modes, warnings = _with_residuals(modes, found, view, trained)
+    modes, notes = _examined(modes, found, view, trained)
     if certified is not None:
-        modes = tuple(with_certificate(m, c) for m, c in zip(modes, certified, strict=False))
-    barred = [i for i, c in enumerate(certified or ()) if c.invalid]
+        modes = with_certificates(modes, certified)
+    refuted = any(c.invalid for c in certified or ())
+    barred = list(range(view.count)) if refuted else []
     if view.solver != "svd":
         modes = tuple(
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     gap = spectral_gap(effect, context.floor, barred)
-    return Diagnosis(view, effect, modes, values, gap, passed, moments, crossings, warnings)
+    return Diagnosis(view, effect, modes, values, gap, passed, moments, crossings, notes)
 
 
 def _plain_view(found: Estimate) -> View:
@@ -223,28 +226,30 @@ def _columns(moments: BlockMoments, wanted: NDArray[np.int64]) -> BlockMoments:
     return replace(moments, shift=moments.shift[wanted], scale=moments.scale[wanted], **parts)
 
 
-def _flow(found: Estimate, view: View, trained: _Trained | None) -> FlowResiduals | None:
-    """Held-out ResDMD residuals of an eig model, worst fold by worst fold averaged."""
-    if view.solver != "eig" or trained is None:
-        return None
+def _residuals(found: Estimate, view: View, trained: _Trained) -> FlowResiduals:
+    """Held-out ResDMD residuals of an eig model, mean square over folds."""
     assert view.solution.eigenvalues is not None
+    wanted = view.solution.eigenvalues[: view.count]
     rows, invariant = [], []
     for members, solution in zip(trained.held, trained.solutions, strict=True):
         assert solution.eigenvalues is not None
         fresh = found.merged.sum_blocks(members)
         own = flow_residuals(fresh, solution, len(solution.eigenvalues))
-        wanted = view.solution.eigenvalues[: view.count]
         nearest = np.argmin(np.abs(wanted[:, None] - solution.eigenvalues[None, :]), axis=1)
         rows.append(own.values[nearest] ** 2)
         invariant.append(own.invariant)
     return FlowResiduals(np.sqrt(np.mean(rows, axis=0)), bool(np.mean(invariant) > 0.5))
 
 
-def _with_residuals(
+def _examined(
     modes: tuple[Mode, ...], found: Estimate, view: View, trained: _Trained | None
 ) -> tuple[tuple[Mode, ...], tuple[str, ...]]:
-    """Modes of a flow with their residuals, and what is to be said about them."""
-    flow = _flow(found, view, trained)
-    if flow is None:
+    """Modes of an eig model with residual and conditioning, and what is to be told."""
+    if view.solver != "eig" or trained is None:
         return modes, ()
-    return with_residuals(modes, flow), (INVARIANT_NOTE,) if flow.invariant else ()
+    residuals = _residuals(found, view, trained)
+    modes = with_residuals(modes, residuals)
+    center = found.request.settings.center
+    ill = ill_conditioned(found.merged, view.solution, view.count, center=center)
+    modes = tuple(with_condition(m, ill=bool(i)) for m, i in zip(modes, ill, strict=False))
+    return modes, (INVARIANT_NOTE,) if residuals.invariant else ()

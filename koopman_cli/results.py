@@ -15,10 +15,12 @@ from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import DataError
 from koopman_cli.estimate import Estimate
+from koopman_cli.flow import flow_verdicts
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import apply, evaluator
 from koopman_cli.linalg import RTOL, keep_pairs
+from koopman_cli.request import FLOWS
 from koopman_cli.source import Opened
 from koopman_cli.types import FitResult, InputSummary, LagScan, Mode, Model, Progress, Projection
 from koopman_cli.units import make_lag
@@ -34,8 +36,10 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     floor = _floor(found, stream)
     context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
     judged = diagnose(found, stream, context)
-    modes, values = judged.modes, judged.values
-    warnings = [*found.warnings, *judged.warnings]
+    modes, values, gap = judged.modes, judged.values, judged.gap
+    if request.name in FLOWS:
+        modes, gap = flow_verdicts(found, stream, judged, context), None
+    warnings = [*found.warnings]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     if found.solution.singular_values is not None and values is None:
@@ -46,6 +50,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
         _is_slow(mode, context) for mode in modes
     )
+    if request.name in FLOWS:
+        none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
         warnings.append("no slow mode in these features at this lag")
     if stream.window >= lag:
@@ -53,14 +59,16 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
             f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
             "share frames: values near 1 only say that"
         )
-    notes = [] if found.effective_frames is None else [f"{found.effective_frames:.0f} effective"]
+    notes = [*judged.notes]
+    if found.effective_frames is not None:
+        notes.append(f"{found.effective_frames:.0f} effective")
     model = _model(found, stream, values, tuple(warnings))
     return FitResult(
         input=InputSummary("array", (), 0, 0, None),
         model=model,
         modes=modes,
         score=found.score,
-        gap=judged.gap,
+        gap=gap,
         lag_scan=scan,
         dim_choice=found.dims,
         notes=tuple(notes),

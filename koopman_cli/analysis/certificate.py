@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.uncertainty import complex_pairs
+from koopman_cli.linalg import whiten
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
 
@@ -23,7 +25,8 @@ Matrix = NDArray[np.float64]
 #: One-sided 95% and two-sided 95% quantiles of the normal distribution.
 ONE_SIDED, TWO_SIDED = 1.645, 1.96
 
-#: r2 below zero by this many errors contradicts reversibility.
+#: r2 below zero by this many errors contradicts reversibility. The probability that belongs
+#: to it is shared by all modes that are looked at.
 CONTRADICTION = 3.0
 
 #: A next eigenvalue nearer than this many errors gives no Kato-Temple interval.
@@ -34,6 +37,9 @@ MIN_BLOCKS = 5
 
 #: A flow's eigenpair with a larger relative residual is no eigenpair.
 LARGE_RESIDUAL = 1e-3
+
+#: Condition number above which an eigenvalue is examined for noise.
+LARGE_CONDITION = 5.0
 
 #: Relative change of the variance of a function from x to y below which data are invariant.
 INVARIANT = 0.02
@@ -47,6 +53,7 @@ class Certificate:
     r2, r2_error : squared residual c(2 tau) - 2 lambda c(tau) + lambda^2 and its error
     residual : [low, high] that holds a true eigenvalue
     kato : the sharper interval of the slowest eigenvalue, or None
+    limit : errors below zero at which r2 contradicts reversibility
     """
 
     value: float
@@ -55,11 +62,12 @@ class Certificate:
     r2_error: float
     residual: tuple[float, float]
     kato: tuple[float, float] | None = None
+    limit: float = CONTRADICTION
 
     @property
     def invalid(self) -> bool:
         """Whether r2 contradicts reversibility: no reversible process has r2 < 0."""
-        return self.r2 + CONTRADICTION * self.r2_error < 0
+        return self.r2 + self.limit * self.r2_error < 0
 
     @property
     def r2_up(self) -> float:
@@ -156,6 +164,7 @@ def certificates(found: HeldOut, groups: Sequence[Sequence[int]]) -> tuple[Certi
     errors = _error(g[0])
     r2 = c[1] - c[0] ** 2
     r2_errors = _error(g[1] - 2 * c[0] * g[0])
+    limit = _contradiction(len(g[0]), c.shape[1])
     made = []
     for j in range(c.shape[1]):
         reach = float(np.sqrt(max(r2[j], 0.0) + ONE_SIDED * r2_errors[j]))
@@ -166,12 +175,24 @@ def certificates(found: HeldOut, groups: Sequence[Sequence[int]]) -> tuple[Certi
                 float(r2[j]),
                 float(r2_errors[j]),
                 (float(c[0, j]) - reach, float(c[0, j]) + reach),
+                limit=limit,
             )
         )
     return tuple(
         _with_kato(one, made, groups) if groups and j in groups[0] else one
         for j, one in enumerate(made)
     )
+
+
+def _contradiction(blocks: int, modes: int) -> float:
+    """Three errors in units of Student's t, for all modes together.
+
+    >>> round(_contradiction(10_000, 1), 2), round(_contradiction(40, 5), 2)
+    (3.0, 3.77)
+    """
+    from scipy.special import ndtr, stdtrit
+
+    return float(-stdtrit(blocks - 1, ndtr(-CONTRADICTION) / modes))
 
 
 def _error(influence: Matrix) -> Matrix:
@@ -264,3 +285,48 @@ def _residual(m: Moments, g: NDArray[np.complex128], value: complex) -> tuple[fl
     # <g(x), g(y)> = cross; the cross terms of |g(y) - lambda g(x)|^2 are -2 Re(conj(lambda) cross)
     squared = at_y - 2 * (np.conj(value) * cross).real + abs(value) ** 2 * at_x
     return float(np.sqrt(max(squared, 0.0) / at_x)), abs(at_y / at_x - 1)
+
+
+# ------------------------------------------------------------------ conditioning
+
+
+def ill_conditioned(
+    blocks: BlockMoments, solution: Solution, count: int, *, center: bool = True
+) -> NDArray[np.bool_]:
+    """Which leading eigenvalues of an eig solution noise in the moments can have made.
+
+    An error E of the whitened matrix moves a simple eigenvalue by at most kappa |E| to first
+    order, kappa = |w| |v| / |w* v|. A nearly nilpotent matrix (functions that leave the
+    dictionary in a few steps) so turns noise into eigenvalues of any size. |E| is half the
+    spectral norm of the difference between odd and even blocks; eigenvalues with kappa > 5
+    that it can carry from 1/e (a timescale of one lag) to where they are count as such.
+
+    Parameters
+    ----------
+    blocks : BlockMoments
+        Of the lifted features, merged to independent blocks.
+    """
+    assert solution.eigenvalues is not None
+    total = blocks.total()
+    right, dual = complex_pairs(total, solution, center=center)
+    right, dual = right[:, :count], dual[:, :count]
+    moving = solution.moving
+    inner = np.ix_(moving, moving)
+    c00 = total.covariances(center=center).c00 / np.outer(total.scale, total.scale)
+    sizes = [
+        np.sqrt(np.einsum("ij,ik,kj->j", a.conj(), c00, a, optimize=True).real)
+        for a in (right, dual)
+    ]
+    white = whiten(c00[inner]).matrix
+    halves = []
+    for start in (0, 1):
+        half = blocks.sum_blocks(range(start, blocks.n_blocks, 2))
+        c01 = half.covariances(center=center).c01 / np.outer(half.scale, half.scale)
+        halves.append(white.T @ c01[inner] @ white)
+    noise = float(np.linalg.norm(halves[0] - halves[1], 2)) / 2
+    condition = sizes[0] * sizes[1]
+    size = np.abs(solution.eigenvalues[:count])
+    found: NDArray[np.bool_] = (condition > LARGE_CONDITION) & (
+        condition * noise > size - np.exp(-1.0)
+    )
+    return found

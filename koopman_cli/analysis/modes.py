@@ -109,23 +109,38 @@ def _growth(q: Quantity | None, pair: tuple[float, float] | None, lag: Lag) -> Q
     return replace(q, low=low, high=high)
 
 
-def with_certificate(mode: Mode, found: Certificate) -> Mode:
-    """The mode with its guaranteed interval, or invalid where r2 contradicts reversibility."""
-    residual = float(np.sqrt(max(found.r2, 0.0)))
-    if found.invalid:
-        return replace(
-            mode,
-            timescale=None,
-            period=None,
-            residual=None,
-            verdict="invalid",
-            reason=(
-                f"contradicts reversibility: r2 = {found.r2:.3g} ± {found.r2_error:.1g} is below "
-                "zero (the timescale of this function falls with the lag)"
-            ),
-        )
+def with_certificates(modes: Sequence[Mode], found: Sequence[Certificate]) -> tuple[Mode, ...]:
+    """Modes with their guaranteed intervals, or invalid where r2 contradicts reversibility.
+
+    One contradiction refutes what every mode of a reversible model assumes.
+    """
+    refuted = next((i for i, c in enumerate(found) if c.invalid), None)
+    told = []
+    for mode, own in zip(modes, found, strict=False):
+        if own.invalid:
+            told.append(_invalid(mode, _contradiction(own)))
+        elif refuted is not None:
+            told.append(_invalid(mode, f"mode {refuted + 1} contradicts reversibility"))
+        else:
+            told.append(_certified(mode, own))
+    return tuple(told)
+
+
+def _contradiction(found: Certificate) -> str:
+    return (
+        f"contradicts reversibility: r2 = {found.r2:.3g} ± {found.r2_error:.1g} is below zero "
+        "(the timescale of this function falls with the lag)"
+    )
+
+
+def _invalid(mode: Mode, reason: str) -> Mode:
+    return replace(mode, timescale=None, period=None, verdict="invalid", reason=reason)
+
+
+def _certified(mode: Mode, found: Certificate) -> Mode:
     low, high = found.kato or found.residual
     kind = "kato-temple" if found.kato else "residual"
+    residual = float(np.sqrt(max(found.r2, 0.0)))
     return replace(mode, residual=residual, certificate={"low": low, "high": high, "kind": kind})
 
 
@@ -143,6 +158,14 @@ def with_residuals(modes: Sequence[Mode], found: FlowResiduals) -> tuple[Mode, .
             mode = replace(mode, verdict="unresolved", reason=reason)
         told.append(mode)
     return tuple(told)
+
+
+def with_condition(mode: Mode, *, ill: bool) -> Mode:
+    """The mode without timescale where noise in the moments can have made its eigenvalue."""
+    if not ill or mode.verdict != "resolved":
+        return mode
+    reason = "ill-conditioned: noise in the moments can make an eigenvalue of this size"
+    return replace(mode, verdict="unresolved", reason=reason, timescale=None, period=None)
 
 
 INVARIANT_NOTE = (

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.models.solve import Solution, Solver
-from koopman_cli.moments import BlockMoments
+from koopman_cli.moments import BlockMoments, Moments
 
 Matrix = NDArray[np.float64]
 
@@ -252,28 +252,37 @@ def _of_reversible(
     return Influences(values, (diagonal / s.n).astype(np.complex128), s)
 
 
-def _complex_columns(columns: Matrix, values: NDArray[np.complex128]) -> NDArray[np.complex128]:
-    """Complex eigenvectors from neighbouring columns of real and imaginary parts."""
-    found = columns.astype(np.complex128)
-    for j in np.flatnonzero(values.imag > 0):
-        if j + 1 < columns.shape[1]:
-            found[:, j] = columns[:, j] + 1j * columns[:, j + 1]
-            found[:, j + 1] = found[:, j].conj()
-    return found
+def complex_pairs(
+    moments: Moments, solution: Solution, *, center: bool = True
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Right functions v (columns) of an eig solution, and the left ones w with w* C00 v = 1.
+
+    All right functions together have the left ones as their dual.
+
+    Parameters
+    ----------
+    moments : Moments
+        From which the solution was solved.
+    solution : Solution
+        Of the eig solver, all its functions.
+    """
+    assert solution.eigenvalues is not None
+    right = solution.left.astype(np.complex128)
+    for j in np.flatnonzero(solution.eigenvalues.imag > 0):
+        if j + 1 < right.shape[1]:
+            right[:, j] = solution.left[:, j] + 1j * solution.left[:, j + 1]
+            right[:, j + 1] = right[:, j].conj()
+    c00 = moments.covariances(center=center).c00 / np.outer(moments.scale, moments.scale)
+    gram = right.conj().T @ c00 @ right
+    dual = np.linalg.lstsq(gram, right.conj().T, rcond=None)[0].conj().T
+    return right, np.asarray(dual, np.complex128)
 
 
 def _of_eig(
     blocks: BlockMoments, solution: Solution, values: NDArray[np.complex128], center: bool
 ) -> Influences:
-    assert solution.eigenvalues is not None
     k = len(values)
-    everything = _complex_columns(solution.left, solution.eigenvalues)
-    total = blocks.total()
-    c00 = total.covariances(center=center).c00 / np.outer(total.scale, total.scale)
-    # All right functions together have the left ones as their dual: w* C00 v = 1.
-    gram = everything.conj().T @ c00 @ everything
-    dual = np.linalg.lstsq(gram, everything.conj().T, rcond=None)[0].conj().T[:, :k]
-    right = everything[:, :k]
+    right, dual = (a[:, :k] for a in complex_pairs(blocks.total(), solution, center=center))
     parts = np.column_stack([right.real, right.imag, dual.real, dual.imag])
     s = stack(blocks.projected(solution.mean_x, parts), joint=False, center=center)
 

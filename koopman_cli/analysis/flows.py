@@ -1,0 +1,229 @@
+"""What the eigenvalues of a flow mean: steady part, oscillations, growth; and what they do not.
+
+Two things make an eigenvalue of DMD mean nothing. A POD rank that cuts a pair of modes in two
+leaves a real eigenvalue behind, which one more POD mode turns into a pair. And a transient
+whose frequency or growth changes along the data has no eigenvalue at all, though a
+regression always returns one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.analysis.spectrum import Context, Verdict
+from koopman_cli.analysis.uncertainty import Influences
+from koopman_cli.moments import BlockMoments
+from koopman_cli.types import Mode, Quantity
+
+Matrix = NDArray[np.float64]
+
+#: Change of an amplitude over the data below which an oscillation counts as sustained.
+SUSTAINED = 0.05
+
+#: Relative change of ln(lambda) between the halves of the data that matters at all, and the
+#: probability at which a steady flow is called a transient.
+CHANGE = 0.02
+LEVEL = 1e-3
+
+#: A residual above which noise drives a mode more than its own past does.
+NOISY = 0.5
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of the modes of a flow beside their eigenvalues.
+
+    left_over : which real eigenvalues come from a pair that the POD rank cuts in two
+    halves : (k, 2) ln(lambda) per lag in the first and second half, where they surely differ
+    amplitudes : (k,) root-mean-square contribution per cell, in ``unit``
+    """
+
+    left_over: NDArray[np.bool_]
+    halves: dict[int, tuple[complex, complex]] = field(default_factory=dict)
+    amplitudes: Matrix | None = None
+    unit: str = ""
+
+
+def left_over(values: NDArray[np.complex128], more: NDArray[np.complex128]) -> NDArray[np.bool_]:
+    """Real eigenvalues that one more POD mode turns into a conjugate pair.
+
+    Parameters
+    ----------
+    values : (r,) of the model
+    more : (r + 1,) of the same data with one more POD mode
+
+    Examples
+    --------
+    >>> left_over(np.array([1, 0.6 + 0j]), np.array([1, 0.5 + 0.8j, 0.5 - 0.8j])).tolist()
+    [False, True]
+    """
+    cut = np.zeros(len(values), bool)
+    real = [j for j in range(len(values)) if values[j].imag == 0]
+    there = [complex(v) for v in more if v.imag == 0]
+    gained = sum(v.imag > 0 for v in more) - sum(v.imag > 0 for v in values)
+    if gained <= 0 or len(there) >= len(real):
+        return cut
+    # Each real eigenvalue that survives takes its nearest partner; who is left is left over.
+    pairs = sorted((abs(values[j] - v), j, k) for j in real for k, v in enumerate(there))
+    kept: set[int] = set()
+    taken: set[int] = set()
+    for _, j, k in pairs:
+        if j not in kept and k not in taken:
+            kept.add(j)
+            taken.add(k)
+    for j in real:
+        cut[j] = j not in kept
+    return cut
+
+
+def changed_halves(
+    effect: Influences, blocks: BlockMoments, count: int
+) -> dict[int, tuple[complex, complex]]:
+    """Modes whose ln(lambda) differs between the two halves of the data, and both values.
+
+    Each block moves lambda by g_b; its own lambda is about lambda + g_b n / n_b. The means of
+    the blocks in the first and in the second half of each trajectory are compared by
+    Student's t, in growth and in frequency.
+    """
+    from scipy import stats
+
+    later = _second_half(blocks)
+    n_blocks = min(len(later), effect.n_blocks)
+    later = later[:n_blocks]
+    first, second = int((~later).sum()), int(later.sum())
+    if min(first, second) < 3:
+        return {}
+    found = {}
+    weight = effect.stack.n / np.maximum(effect.stack.pairs[:n_blocks], 1)
+    for j in range(min(count, len(effect.values))):
+        value = complex(effect.values[j])
+        if abs(value) == 0 or not np.isfinite(effect.blocks[:, j]).all():
+            continue
+        local = effect.blocks[:n_blocks, j] * weight / value
+        a, b = local[~later], local[later]
+        gap = b.mean() - a.mean()
+        if abs(gap) < CHANGE * max(abs(np.log(value)), 1e-12):
+            continue
+        for part in (np.real, np.imag):
+            spread = np.sqrt(part(a).var(ddof=1) / first + part(b).var(ddof=1) / second)
+            limit = stats.t.ppf(1 - LEVEL / 2, min(first, second) - 1)
+            if abs(part(gap)) > limit * spread and abs(part(gap)) > CHANGE * abs(np.log(value)):
+                base = np.log(value)
+                found[j] = (complex(base + a.mean()), complex(base + b.mean()))
+    return found
+
+
+def _second_half(blocks: BlockMoments) -> NDArray[np.bool_]:
+    """Which blocks lie in the second half of their trajectory."""
+    inside = blocks.is_block
+    owner = blocks.trajectory[inside]
+    middle = (blocks.start[inside] + blocks.stop[inside]) / 2
+    later = np.zeros(len(owner), bool)
+    for t in np.unique(owner):
+        own = owner == t
+        low, high = blocks.start[inside][own].min(), blocks.stop[inside][own].max()
+        later[own] = middle[own] > (low + high) / 2
+    return later
+
+
+def flow_modes(modes: Sequence[Mode], context: Context, found: Findings) -> tuple[Mode, ...]:
+    """Modes of a flow with frequency, amplitude, and verdicts that allow for growth.
+
+    Parameters
+    ----------
+    modes : sequence of Mode
+        As described and bounded for any model.
+    context : Context
+    found : Findings
+    """
+    told = []
+    for j, mode in enumerate(modes):
+        value = mode.eigenvalue
+        assert value is not None
+        verdict, reason, timescale = _judge(j, mode, value, context, found)
+        amplitude = None
+        if found.amplitudes is not None:
+            amplitude = Quantity(float(found.amplitudes[j]), unit=found.unit)
+        told.append(
+            replace(
+                mode,
+                timescale=timescale,
+                period=None if found.left_over[j] else mode.period,
+                frequency=None if found.left_over[j] else _frequency(mode, value, context),
+                growth=None if found.left_over[j] else mode.growth,
+                amplitude=amplitude,
+                verdict=verdict,
+                reason=reason,
+            )
+        )
+    return tuple(told)
+
+
+def _frequency(mode: Mode, value: complex, context: Context) -> Quantity | None:
+    """arg(lambda) / (2 pi tau), with the interval of the period turned over."""
+    if not value.imag:
+        return None
+    unit = f"1/{context.lag.unit}"
+    exact = abs(float(np.angle(value))) / (2 * np.pi * context.lag.value)
+    period = mode.period
+    if period is None or not period.low or not period.high:
+        return Quantity(exact, unit=unit)
+    return Quantity(exact, 1 / period.high, 1 / period.low, unit)
+
+
+def _judge(
+    j: int, mode: Mode, value: complex, context: Context, found: Findings
+) -> tuple[Verdict, str, Quantity | None]:
+    """Verdict, reason, and the timescale if it means something; the first objection decides."""
+    lag = context.lag
+    if found.left_over[j]:
+        reason = "left over from a pair of POD modes that the rank cuts in two: no mode of the flow"
+        return "invalid", reason, None
+    if abs(value) == 0 or (not value.imag and value.real < 0):
+        return "unresolved", "eigenvalue not positive: no timescale", None
+    growth = float(np.log(abs(value))) / lag.value
+    span = context.longest * context.per_frame
+    change = growth * span
+    if not value.imag and abs(change) < SUSTAINED:
+        return "unresolved", "steady part of the flow (time mean), no slow mode", None
+    if j in found.halves:
+        return "unresolved", _transient(found.halves[j], value, context), mode.timescale
+    if value.imag and mode.period is not None and mode.period.value > span:
+        return "unresolved", f"period longer than the data ({span:g} {lag.unit})", mode.timescale
+    if value.imag and abs(change) < SUSTAINED:
+        return "resolved", f"sustained oscillation{_alias(context)}", None
+    word = "oscillation" if value.imag else "mode"
+    if growth > 0:
+        return "resolved", f"growing {word}{_alias(context) if value.imag else ''}", None
+    assert mode.timescale is not None
+    if mode.timescale.value < lag.value:
+        text = f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
+        return "unresolved", text, mode.timescale
+    noisy = ""
+    if mode.residual is not None and mode.residual > NOISY and abs(value) < 0.98:
+        noisy = f", driven by noise (residual {mode.residual:.2g})"
+    alias = _alias(context) if value.imag else ""
+    return "resolved", f"decaying {word}{noisy}{alias}", mode.timescale
+
+
+def _alias(context: Context) -> str:
+    if context.lag.frames == 1:
+        return ""
+    return "; periods below twice the lag would alias"
+
+
+def _transient(halves: tuple[complex, complex], value: complex, context: Context) -> str:
+    unit = context.lag.unit
+    (a, b), tau = halves, context.lag.value
+    growth = f"growth {a.real / tau:.3g} to {b.real / tau:.3g} per {unit}"
+    if not value.imag:
+        return f"changes between the halves of the data ({growth}): a transient"
+    turns = [abs(z.imag) / (2 * np.pi * tau) for z in (a, b)]
+    return (
+        f"changes between the halves of the data (frequency {turns[0]:.4g} to {turns[1]:.4g} per "
+        f"{unit}, {growth}): a transient"
+    )
