@@ -144,6 +144,7 @@ def fit(
         *_scan_notes(scan, stream),
         *_dim_notes(found),
         *found.notes,
+        *result.notes,
     )
     result = replace(
         result,
