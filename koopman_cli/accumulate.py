@@ -119,6 +119,7 @@ def _read(
             for segment in segments:
                 runner(sums, workers, window, segment, dtype).run()
         workers.finish()
+    sums.close()
     return sums
 
 

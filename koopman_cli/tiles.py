@@ -64,6 +64,11 @@ class Sums:
         self.all = (self.xx, self.xy, self.yy)
         self.shift, self.scale = shift, scale
 
+    def close(self) -> None:
+        """Give xy its sums of x (last column) and of y (last row), from xx and yy."""
+        self.xy[..., -1] = self.xx[..., -1]
+        self.xy[..., -1, :] = self.yy[..., -1, :]
+
 
 class Workers:
     """Threads that multiply tiles while the next one is being filled.
@@ -268,7 +273,7 @@ class SegmentRun:
             else:
                 unit.grams[key] = gram.astype(np.float64)
         for (j, region, _, _), cross in zip(crosses, found[1], strict=True):
-            self.sums.xy[j, region] += cross
+            self.sums.xy[j, region, :-1, :-1] += cross
         if complete:
             self.distribute(unit)
 
@@ -315,7 +320,9 @@ def _multiply(
     with np.errstate(over="ignore", invalid="ignore"):
         return (
             [z[a:b].T @ z[a:b] for _, a, b in grams],
-            [z[a:b].T @ z[a + lags[j] : b + lags[j]] for j, _, a, b in crosses],
+            # Without the column of ones: its sums stand in the Gram matrices already, and an
+            # even number of columns is multiplied faster.
+            [z[a:b, :-1].T @ z[a + lags[j] : b + lags[j], :-1] for j, _, a, b in crosses],
         )
 
 
