@@ -6,7 +6,7 @@ Works on a :class:`FeatureStream`; knows neither files nor a command line.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,8 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
-from koopman_cli.moments import BlockMoments
-from koopman_cli.request import FLOWS, Bound, Request, lifted_moments
+from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.request import FLOWS, Bound, Request, Reweighting, lifted_moments
 from koopman_cli.types import (
     DimChoice,
     LagScan,
@@ -29,6 +29,7 @@ from koopman_cli.types import (
 )
 from koopman_cli.validation import (
     MAX_DIM,
+    Fold,
     assign_folds,
     choose_dim,
     drift,
@@ -48,6 +49,7 @@ class Estimate:
     blocks : fine block moments at the lag; merged : the same, at least three slowest
     timescales long where the data allow it
     passes : how often the data were read
+    rivals : scores of other families on the same lift and folds
     """
 
     request: Request
@@ -61,9 +63,10 @@ class Estimate:
     score: Score | None
     dims: DimChoice | None
     passes: int
-    effective_frames: float | None = None
+    weighting: Reweighting | None = None
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    rivals: tuple[tuple[str, Score], ...] = ()
 
     @property
     def slowest(self) -> float:
@@ -172,7 +175,7 @@ def estimate(
     """
     check_lag(lag, stream)
     lift = request.lift(stream, None, lag)
-    blocks, precision, effective, passes = lifted_moments(stream, request, lift, lag)
+    blocks, precision, weighting, passes = lifted_moments(stream, request, lift, lag)
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
     if solution.rank * 2 > total.n:
@@ -187,8 +190,15 @@ def estimate(
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
     notes, warnings = [], [w for w in (few, unreliable) if w]
-    if effective is not None:
-        notes.append(f"Koopman reweighting: {effective:.0f} effective of {total.n:.0f} pairs")
+    if weighting is not None:
+        notes.append(
+            f"Koopman reweighting: {weighting.effective:.0f} effective of {total.n:.0f} pairs"
+        )
+        if weighting.negative > 0:
+            warnings.append(
+                f"Koopman reweighting gives {weighting.negative:.1%} of the frames a negative "
+                "weight: the weights are a rough estimate (take fewer features or more data)"
+            )
     choice = None
     if dim is None:
         scores = score_dims(total, bound.solve, parts, dims, merged.n_blocks)
@@ -200,6 +210,7 @@ def estimate(
         used = min(dim, solution.rank)
     used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
     score = score_dims(total, bound.solve, parts, [used], merged.n_blocks)[0]
+    rivals = _rivals(bound, parts, used) if request.name in FLOWS else ()
     if test is None and parts:
         held = assign_folds(merged, folds)
         notes.append(f"{len(parts)} folds of {merged.n_blocks} blocks")
@@ -210,8 +221,20 @@ def estimate(
         )
     return Estimate(
         request, lift, lag, blocks, merged, precision, solution, used, score, choice,
-        passes + more, effective, tuple(notes), tuple(warnings),
+        passes + more, weighting, tuple(notes), tuple(warnings), rivals,
     )  # fmt: skip
+
+
+def _rivals(bound: Bound, parts: list[Fold], dim: int) -> tuple[tuple[str, Score], ...]:
+    """VAMP on the lift of a flow: what the best functions of the same coordinates score."""
+    vamp = Request.of("vamp")
+
+    def solve(moments: Moments) -> Solution:
+        return vamp.solve(moments, bound.precision, bound.merged.eps)
+
+    folds = [replace(part, solve=solve) for part in parts]
+    score = score_dims(bound.merged.total(), solve, folds, [dim], bound.merged.n_blocks)[0]
+    return (("vamp on the same POD coordinates", score),)
 
 
 def _chosen(scores: tuple[Score, ...]) -> DimChoice:

@@ -136,10 +136,18 @@ def _inside(frames: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.
     return frames[keep]
 
 
+@dataclass(frozen=True)
+class Reweighting:
+    """Effective number of pairs, and the share of frames whose weight came out negative."""
+
+    effective: float
+    negative: float
+
+
 def lifted_moments(
     stream: FeatureStream, request: Request, lift: Lift, lag: int, plan: BlockPlan | None = None
-) -> tuple[BlockMoments, str, float | None, int]:
-    """Block moments, precision, effective number of frames if weighted, passes."""
+) -> tuple[BlockMoments, str, Reweighting | None, int]:
+    """Block moments, precision, what weighting did if asked for, passes."""
     function = evaluator(lift)
     blocks, precision = accumulate(
         stream, [lag], lift=function, plan=plan, precision=request.precision,
@@ -163,7 +171,9 @@ def lifted_moments(
         precision="float64",
         progress=request.progress,
     )
-    return weighted, precision, effective, 2
+    wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
+    sample = np.concatenate([w for w in gather(stream, wanted, weights) if len(w)])
+    return weighted, precision, Reweighting(effective, float(np.mean(sample < 0))), 2
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import DataError
 from koopman_cli.estimate import Estimate
-from koopman_cli.flow import flow_verdicts
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.flow import flow_verdicts
 from koopman_cli.lifts import apply, evaluator
 from koopman_cli.linalg import RTOL, keep_pairs
 from koopman_cli.request import FLOWS
@@ -36,9 +36,11 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     floor = _floor(found, stream)
     context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
     judged = diagnose(found, stream, context)
-    modes, values, gap = judged.modes, judged.values, judged.gap
+    modes, values = judged.modes, judged.values
+    # A flow has no gap: it is the sum of all its oscillations.
+    gap = None if request.name in FLOWS else judged.gap
     if request.name in FLOWS:
-        modes, gap = flow_verdicts(found, stream, judged, context), None
+        modes = flow_verdicts(found, stream, judged, context)
     warnings = [*found.warnings]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
@@ -60,8 +62,6 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
             "share frames: values near 1 only say that"
         )
     notes = [*judged.notes]
-    if found.effective_frames is not None:
-        notes.append(f"{found.effective_frames:.0f} effective")
     model = _model(found, stream, values, tuple(warnings))
     return FitResult(
         input=InputSummary("array", (), 0, 0, None),
@@ -74,6 +74,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         notes=tuple(notes),
         warnings=tuple(warnings),
         slow=not none_slow,
+        rivals=found.rivals,
     )
 
 
