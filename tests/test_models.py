@@ -156,7 +156,7 @@ def test_reweighting_mends_runs_started_out_of_equilibrium():
         plain.append(estimate(stream, Request.of("tica"), lag, dim=1, folds=0))
         request = Request.of("tica", {"reweight": True})
         mended.append(estimate(stream, request, lag, dim=1, folds=0))
-        effective.append(mended[-1].effective_frames / mended[-1].blocks.total().n)
+        effective.append(mended[-1].weighting.effective / mended[-1].blocks.total().n)
     exact = -lag / np.log(DOUBLE_WELL.eigenvalues(lag, 1)[0].real)
     assert exact == pytest.approx(13.101, abs=1e-3)
     times = [
