@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from koopman_cli import __version__
 from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
 from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
-from koopman_cli.features import rebuild_features
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.flow import describe_flow
 from koopman_cli.models import make_settings
 from koopman_cli.request import FLOWS, Request
 from koopman_cli.results import analyse, make_projection, project
@@ -34,9 +34,9 @@ from koopman_cli.source import (
     Source,
     are_paths,
     check_unchanged,
-    open_paths,
     open_source,
     open_test,
+    reopen,
     summarize,
 )
 from koopman_cli.store.coordinates import Coordinates
@@ -155,6 +155,9 @@ def fit(
         config=_config(source, replace(options, features=stream.spec.text), read, request, found),
         provenance=_provenance(command, options, begun),
     )
+    if stream.field is not None:
+        flow, model = describe_flow(found, stream, result.model, progress)
+        result = replace(result, flow=flow, model=model)
     check_unchanged(opened)
     return result
 
@@ -394,12 +397,7 @@ def transform(
         stream = source
     elif are_paths(source):
         read = replace(read, select=read.select or model.features.select)
-        stream = rebuild_features(
-            open_paths(source, read, progress),
-            model.features,
-            drop_nonfinite=read.drop_nonfinite,
-            progress=progress,
-        )
+        stream = reopen(source, model.features, read, progress)
     else:
         arrays: Any = source
         stream = FeatureStream.from_arrays(arrays)

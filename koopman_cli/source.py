@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features import build_features, rebuild_features
-from koopman_cli.features.field import build_field
+from koopman_cli.features.field import build_field, more_rows, rebuild_field
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
-from koopman_cli.types import InputSummary, Progress, ReadOptions, Trajectory
+from koopman_cli.types import FeatureSpec, InputSummary, Progress, ReadOptions, Trajectory
 
 Source = (
     Sequence[str | os.PathLike[str]] | str | NDArray[Any] | Sequence[NDArray[Any]] | FeatureStream
@@ -160,6 +160,21 @@ def _sha256(path: str, advance: Any) -> str:
     return digest.hexdigest()
 
 
+def reopen(
+    paths: Sequence[str | os.PathLike[str]],
+    spec: FeatureSpec,
+    read: ReadOptions,
+    progress: Progress,
+) -> FeatureStream:
+    """The features of a stored model from other paths."""
+    trajectories = open_paths(paths, read, progress)
+    if spec.kind == "field":
+        return rebuild_field(trajectories, spec, read, progress)
+    return rebuild_features(
+        trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
+    )
+
+
 def open_test(
     test: Any, stream: FeatureStream, read: ReadOptions, progress: Progress
 ) -> FeatureStream | None:
@@ -170,6 +185,8 @@ def open_test(
         test = [test]
     if are_paths(test):
         trajectories = open_paths(test, read, progress)
+        if stream.field is not None:
+            return more_rows(stream, trajectories, read)
         return rebuild_features(
             trajectories, stream.spec, drop_nonfinite=read.drop_nonfinite, progress=progress
         ).cached()

@@ -175,7 +175,9 @@ class Mode:
 
     eigenvalue : complex eigenvalue at the lag of the model, None where the model yields
         coherences (singular values) only
-    timescale, period, growth : physical meaning, None where undefined (``reason`` says why)
+    amplitude : root-mean-square contribution per cell (flows)
+    timescale, period, frequency, growth : physical meaning, None where undefined (``reason``
+        says why)
     """
 
     index: int
@@ -185,7 +187,9 @@ class Mode:
     eigenvalue_high: float | None = None
     timescale: Quantity | None = None
     period: Quantity | None = None
+    frequency: Quantity | None = None
     growth: Quantity | None = None
+    amplitude: Quantity | None = None
     residual: float | None = None
     certificate: Mapping[str, Any] | None = None
     verdict: Literal["resolved", "unresolved", "invalid"] = "unresolved"
@@ -343,6 +347,53 @@ class InputSummary:
 
 
 @dataclass(frozen=True)
+class ForecastSkill:
+    """Root-mean-square errors of forecasts on the last fifth of the data, not fitted on.
+
+    steps : (h,) frames ahead
+    model, persistence, climatology : (h,) errors per cell in ``unit``, NaN where unbounded;
+        persistence keeps the anomaly, climatology is the mean (or cycle and trend) alone
+    starts : forecasts averaged
+    """
+
+    steps: NDArray[np.int64]
+    model: Array
+    persistence: Array
+    climatology: Array
+    unit: str
+    starts: int
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A model of a field in the field's own space; its geometry is in the model's features.
+
+    modes : (columns, h) complex, one of each conjugate pair; a pair adds 2 Re(psi v) to a
+        snapshot, a real mode psi v
+    heads : (h,) index of each among the functions of the model
+    known : (columns, q) what multiplies constant, phases and trend
+    mean : (columns,) of centred models, zero else
+    truth, guess : (columns,) snapshot number ``frame`` of the first trajectory, and its
+        reconstruction from the modes
+    singular_values : of the POD
+    last, times : (trajectories, k) functions of the last frame and its time in frames
+    """
+
+    modes: NDArray[np.complexfloating[Any]]
+    heads: NDArray[np.int64]
+    known: Array
+    mean: Array
+    truth: Array
+    guess: Array
+    frame: int
+    singular_values: Array
+    last: NDArray[np.complex128]
+    times: Array
+    labels: tuple[str, ...]
+    skill: ForecastSkill | None = None
+
+
+@dataclass(frozen=True)
 class FitResult:
     """Everything one ``koopman fit`` found; written to a RUN directory by ``report``.
 
@@ -363,3 +414,5 @@ class FitResult:
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     slow: bool = True
+    flow: Flow | None = None
+    rivals: tuple[tuple[str, Score], ...] = ()

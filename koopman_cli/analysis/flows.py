@@ -199,15 +199,15 @@ def _judge(
     word = "oscillation" if value.imag else "mode"
     if growth > 0:
         return "resolved", f"growing {word}{_alias(context) if value.imag else ''}", None
-    assert mode.timescale is not None
-    if mode.timescale.value < lag.value:
+    timescale = mode.timescale or Quantity(-1 / growth, unit=lag.unit)
+    if timescale.value < lag.value:
         text = f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
-        return "unresolved", text, mode.timescale
+        return "unresolved", text, timescale
     noisy = ""
     if mode.residual is not None and mode.residual > NOISY and abs(value) < 0.98:
         noisy = f", driven by noise (residual {mode.residual:.2g})"
     alias = _alias(context) if value.imag else ""
-    return "resolved", f"decaying {word}{noisy}{alias}", mode.timescale
+    return "resolved", f"decaying {word}{noisy}{alias}", timescale
 
 
 def _alias(context: Context) -> str:

@@ -94,15 +94,22 @@ def parse_design(anomaly: str | None, detrend: str | None) -> Design:
 class FieldStream:
     """What a stream of a field knows beside its rows; ``FeatureStream.field``.
 
+    origin : the snapshots, None where rows are in the basis of a stored model
     rows : per trajectory, (frames, d + q) before delays; times : in frames
     """
 
-    snapshots: Snapshots
+    origin: Snapshots | None
     design: Design
     delays: Delays
     rows: tuple[Matrix, ...]
     times: tuple[Matrix, ...]
     width: int
+
+    @property
+    def snapshots(self) -> Snapshots:
+        """The snapshots that the rows are coordinates of."""
+        assert self.origin is not None, "rows in the basis of a stored model"
+        return self.origin
 
 
 def frame_times(trajectory: Trajectory) -> Matrix:
@@ -309,3 +316,100 @@ def _embedded(
         return rows
     index = np.concatenate([s + np.arange(n) for s, n in zip(starts, counts, strict=True)])
     return np.concatenate([rows[index - k * spacing] for k in range(number)], axis=1)
+
+
+# ------------------------------------------------------------------ other input, same columns
+
+
+def _same_field(trajectories: Sequence[Trajectory], geometry: Geometry) -> None:
+    for trajectory in trajectories:
+        if trajectory.kind != "field":
+            raise DataError(
+                f"{trajectory.label}: is not a field, but the model was made from one",
+                "give input of the kind the model was fitted on",
+            )
+        differ = geometry.differs(trajectory.field.geometry)
+        if differ:
+            raise DataError(
+                f"{trajectory.label}: another field than that of the model: {differ}",
+                "give the variables and the grid that the model was fitted on",
+            )
+
+
+def rebuild_field(
+    trajectories: Sequence[Trajectory],
+    spec: FeatureSpec,
+    options: ReadOptions,
+    progress: Progress = no_progress,
+) -> FeatureStream:
+    """Rows of other snapshots in the basis that a stored model keeps.
+
+    Raises
+    ------
+    DataError
+        Another grid, other variables, or values missing where the model has none missing.
+    """
+    geometry = Geometry.from_arrays(spec.state)
+    _same_field(trajectories, geometry)
+    valid = np.asarray(spec.state["valid"], bool)
+    weights = spec.state.get("weights")
+    basis = np.asarray(spec.state["basis"], np.float64)
+    factors = basis if weights is None else weights[:, None] * basis
+    design = Design.from_array(spec.state["design"])
+    delays = Delays(*(int(n) for n in spec.state["delays"]))
+    rows, times, segments, warned = [], [], [], []
+    with progress("projecting", sum(t.n_frames for t in trajectories)) as advance:
+        for trajectory in trajectories:
+            parts = []
+            for frames in trajectory.read(max(1, 2**22 // geometry.cells)):
+                parts.append(frames.values[:, valid] @ factors)
+                advance(len(frames.values))
+            z = np.concatenate(parts)
+            bad = ~np.isfinite(z).all(axis=1)
+            if bad.any() and not options.drop_nonfinite:
+                raise DataError(
+                    f"{trajectory.label}: frame {int(np.flatnonzero(bad)[0])}: a cell of the model "
+                    "is missing",
+                    "add --drop-nonfinite to leave such frames out, or fill the gaps",
+                )
+            if bad.any():
+                warned.append(f"{trajectory.label}: {int(bad.sum())} incomplete frames removed")
+            t = frame_times(trajectory)
+            segments.append(split_runs(trajectory.segments, np.flatnonzero(bad)))
+            rows.append(np.concatenate([z, design.rows(t)], axis=1))
+            times.append(t)
+    width = basis.shape[1]
+    field = FieldStream(None, design, delays, tuple(rows), tuple(times), width)
+    names = spec.names[: width + len(design.names)]
+    dt, unsure = common_step(trajectories)
+    stream = field_stream(field, names, [t.label for t in trajectories], segments, dt)
+    said = [w for t in trajectories for w in t.warnings]
+    return replace(stream, spec=spec, said=tuple(dict.fromkeys([*said, *warned, *unsure])))
+
+
+def more_rows(
+    stream: FeatureStream, trajectories: Sequence[Trajectory], options: ReadOptions
+) -> FeatureStream:
+    """Rows of a test set in the coordinates of a stream that is being fitted."""
+    field: FieldStream = stream.field
+    old = field.snapshots
+    _same_field(trajectories, old.geometry)
+    segments, keep, valid, warned = _finite_frames(trajectories, options, no_progress)
+    if not np.array_equal(valid, old.valid):
+        raise DataError(
+            f"{trajectories[0].label}: other cells are masked than in the training data",
+            "give fields with the same mask",
+        )
+    runs = tuple(t.field for t in trajectories)
+    coordinates = old.project(runs, keep)
+    times = tuple(frame_times(t)[k] for t, k in zip(trajectories, keep, strict=True))
+    edges = np.cumsum([0, *(len(t) for t in times)])
+    rows = tuple(
+        np.concatenate([coordinates[a:b], field.design.rows(t)], axis=1)
+        for (a, b), t in zip(pairwise(edges), times, strict=True)
+    )
+    names = stream.spec.names[: field.width + len(field.design.names)]
+    own = replace(field, rows=rows, times=times)
+    dt, _ = common_step(trajectories)
+    made = field_stream(own, names, [t.label for t in trajectories], segments, dt)
+    return made.with_warnings(*warned)

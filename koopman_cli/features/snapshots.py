@@ -101,6 +101,15 @@ class Snapshots:
         """Cells that are not masked."""
         return int(np.count_nonzero(self.valid))
 
+    def project(self, runs: tuple[Run, ...], keep: tuple[NDArray[np.bool_], ...]) -> Matrix:
+        """Coordinates of other snapshots of the same field: X_new Phi."""
+        new = replace(self, runs=runs, keep=keep)
+        if self.coefficients is not None:
+            found: Matrix = _sum_products(self, new) @ self.coefficients
+            return found
+        parts = [b for _, b in _blocks(new, no_progress, "reading", "float64")]
+        return np.concatenate(parts, axis=1)
+
     def combine(
         self, inner: NDArray[Any], progress: Progress = no_progress, *, weighted: bool = False
     ) -> NDArray[Any]:
@@ -120,6 +129,24 @@ class Snapshots:
         if self.weights is not None and not weighted:
             found /= self.weights[:, None]
         return found
+
+
+def _sum_products(old: Snapshots, new: Snapshots) -> Matrix:
+    """X_new X_old', block by block."""
+    product: Matrix = np.zeros(
+        (sum(int(k.sum()) for k in new.keep), sum(int(k.sum()) for k in old.keep))
+    )
+    for span in _spans(old.geometry.cells, max(product.shape), 8):
+        valid = old.valid[span[0] : span[1]]
+        pair = [
+            _raw(s.runs, s.keep, span, s.dtype)[:, valid].astype(np.float64) for s in (new, old)
+        ]
+        if old.weights is not None:
+            first = int(np.count_nonzero(old.valid[: span[0]]))
+            square = old.weights[first : first + int(valid.sum())] ** 2
+            pair[0] = pair[0] * square
+        product += pair[0] @ pair[1].T
+    return product
 
 
 def _times(block: NDArray[Any], factors: NDArray[Any]) -> NDArray[Any]:

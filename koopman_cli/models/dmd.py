@@ -147,13 +147,14 @@ def arrange(solution: Solution) -> Solution:
     values = solution.eigenvalues
     assert values is not None
     sizes = mode_sizes(solution)
-    heads = [j for j in range(len(values)) if values[j].imag >= 0]
-    heads.sort(key=lambda j: -abs(values[j]))
+    heads = [int(j) for j in np.flatnonzero(values.imag >= 0)]
+    heads = [heads[i] for i in np.argsort(-np.abs(values[heads]), kind="stable")]
     order: list[int] = []
     while heads:
         top = abs(values[heads[0]])
         tied = [j for j in heads if abs(values[j]) > top - TIE]
-        for j in sorted(tied, key=lambda j: -sizes[j]):
+        for i in np.argsort(-sizes[tied], kind="stable"):
+            j = tied[i]
             order += [j, j + 1] if values[j].imag > 0 else [j]
         heads = heads[len(tied) :]
     left, right = solution.left[:, order], solution.right[:, order]

@@ -90,7 +90,9 @@ def _mode(mode: Mode) -> dict[str, Any]:
         "eigenvalue_high": number(mode.eigenvalue_high),
         "timescale": quantity(mode.timescale),
         "period": quantity(mode.period),
+        "frequency": quantity(mode.frequency),
         "growth": quantity(mode.growth),
+        "amplitude": quantity(mode.amplitude),
         "residual": number(mode.residual),
         "certificate": None
         if c is None

@@ -133,12 +133,22 @@ def _score_row(name: str, entry: ScoreEntry) -> tuple[str, str, str]:
     return name, f"{entry.train:.4f}", test
 
 
-def _score_table(score: Score) -> Table:
+def _score_table(result: FitResult, score: Score) -> Table:
+    """Scores of the model and, where there are any, of its rivals on the same coordinates."""
     held_out = f"held out ({score.folds} folds)" if score.folds else "held out"
-    table = make_table(["score", "train", held_out])
-    for name, entry in (("VAMP-E", score.vampe), ("VAMP-2", score.vamp2)):
-        add_row(table, _score_row(name, entry))
+    rivals = result.rivals
+    table = make_table([*(["model"] if rivals else []), "score", "train", held_out])
+    for owner, found in ((result.model.family, score), *rivals):
+        for name, entry in (("VAMP-E", found.vampe), ("VAMP-2", found.vamp2)):
+            add_row(table, [*([owner] if rivals else []), *_score_row(name, entry)])
     return table
+
+
+def _is_conjugate(modes: Sequence[Mode], i: int) -> bool:
+    """Whether a mode of a flow is the second of a pair, which the first one stands for."""
+    value, before = modes[i].eigenvalue, modes[i - 1].eigenvalue if i else None
+    flow = modes[i].frequency is not None
+    return flow and value is not None and before is not None and value == before.conjugate()
 
 
 def _modes_table(modes: Sequence[Mode]) -> Table:
@@ -146,13 +156,17 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
     optional = {
         "timescale": [quantity(mode.timescale) for mode in modes],
         "period": [quantity(mode.period) for mode in modes],
+        "frequency": [quantity(mode.frequency) for mode in modes],
         "growth": [quantity(mode.growth) for mode in modes],
+        "amplitude": [quantity(mode.amplitude) for mode in modes],
         "residual": ["-" if m.residual is None else number(m.residual) for m in modes],
     }
     shown = {n: cells for n, cells in optional.items() if n == "timescale" or set(cells) != {"-"}}
     head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
     table = make_table(head)
     for i, mode in enumerate(modes):
+        if _is_conjugate(modes, i):
+            continue
         cells = [column[i] for column in shown.values()]
         add_row(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
     return table
@@ -180,7 +194,7 @@ def render_fit(result: FitResult, console: Console, run: Path | None = None) -> 
         say(line)
     if result.score is not None:
         say(f"\nScores at dim {result.score.dim} (1 of each is the constant function)", "bold")
-        console.print(_score_table(result.score))
+        console.print(_score_table(result, result.score))
     if result.modes:
         say("\nModes", "bold")
         console.print(_modes_table(result.modes))

@@ -19,6 +19,8 @@ from koopman_cli.types import (
     DimChoice,
     FeatureSpec,
     FitResult,
+    Flow,
+    ForecastSkill,
     Gap,
     InputSummary,
     Lag,
@@ -38,6 +40,12 @@ Tree = dict[str, NDArray[Any]]
 
 _MODEL_SCALARS = ("family", "solve", "settings", "lag", "dt", "dim", "rank", "pairs", "seed")
 _MODEL_ARRAYS = ("mean", "mean_right", "left", "right", "eigenvalues", "singular_values", "basis")
+
+
+_FLOW_ARRAYS = (
+    "modes", "heads", "known", "mean", "truth", "guess", "singular_values", "last", "times",
+)  # fmt: skip
+_SKILL_ARRAYS = ("steps", "model", "persistence", "climatology")
 
 
 def _json(value: Any) -> NDArray[Any]:
@@ -93,9 +101,21 @@ def _projection_tree(projection: Projection) -> Tree:
     return tree
 
 
+def _flow_tree(flow: Flow) -> Tree:
+    tree = {f"flow/{name}": np.asarray(getattr(flow, name)) for name in _FLOW_ARRAYS}
+    tree["flow/labels"] = _names(flow.labels)
+    told: dict[str, Any] = {"frame": flow.frame}
+    if flow.skill is not None:
+        told |= {"unit": flow.skill.unit, "starts": flow.skill.starts}
+        tree |= {f"flow/skill {n}": np.asarray(getattr(flow.skill, n)) for n in _SKILL_ARRAYS}
+    return tree | {"flow/json": _json(told)}
+
+
 def _result_tree(result: FitResult) -> Tree:
-    parts = ("input", "modes", "score", "gap", "dim_choice", "notes", "warnings", "slow")
+    parts = ("input", "modes", "score", "gap", "dim_choice", "notes", "warnings", "slow", "rivals")
     tree = {"result/json": _json({name: getattr(result, name) for name in parts})}
+    if result.flow is not None:
+        tree |= _flow_tree(result.flow)
     scan = result.lag_scan
     if scan is not None:
         told = {"chosen": scan.chosen, "converged": scan.converged, "reason": scan.reason}
@@ -217,6 +237,21 @@ class _Tree:
         names = self.names("projection/torsion_names")
         return Projection(**cast("Any", found), torsion_names=names)
 
+    def flow(self) -> Flow | None:
+        found = _under(self.arrays, "flow")
+        if not found:
+            return None
+        told, skill = self.json("flow"), None
+        if "unit" in told:
+            arrays = {name: found[f"skill {name}"] for name in _SKILL_ARRAYS}
+            skill = ForecastSkill(**arrays, unit=told["unit"], starts=told["starts"])
+        return Flow(
+            **{name: found[name] for name in _FLOW_ARRAYS},
+            frame=told["frame"],
+            labels=self.names("flow/labels"),
+            skill=skill,
+        )
+
     def lag_scan(self) -> LagScan | None:
         if "lag_scan/lags" not in self.arrays:
             return None
@@ -239,6 +274,8 @@ class _Tree:
             warnings=tuple(told["warnings"]),
             provenance=self.json("provenance"),
             slow=told["slow"],
+            flow=self.flow(),
+            rivals=from_plain(tuple[tuple[str, Score], ...], told.get("rivals", [])),
         )
 
 
