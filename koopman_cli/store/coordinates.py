@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -104,6 +106,46 @@ def _write_npy(run: Coordinates, path: Path, advance: Callable[[int], None]) -> 
         for chunk in run.chunks():
             file.write(np.ascontiguousarray(chunk, "<f8").tobytes())
             advance(len(chunk))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+class _Spared(io.FileIO):
+    """A file that keeps the first refusal to itself: HDF5 crashes when closing after one.
+
+    error : that refusal, for whoever opened the file to raise
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all of it, or pretend to once a write has been refused."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Change the size, or pretend to where that is refused."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+    def flush(self) -> None:
+        """Nothing to do (h5py does not find the method of the base class)."""
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read all of it; zeros stand for what could not be written."""
+        view = memoryview(buffer).cast("B")
+        done = super().readinto(view)
+        view[done:] = bytes(len(view) - done)
+        return len(view)
 
 
 def _write_h5(
@@ -114,15 +156,34 @@ def _write_h5(
 ) -> None:
     import h5py
 
-    with h5py.File(path, "x") as file:
-        file.attrs.update(attributes)
-        for i, run in enumerate(runs):
-            group = file.create_group(f"trajectory_{i + 1}")
-            group.attrs["label"] = run.label
-            group.create_dataset("frame", data=run.frame_index())
-            rows = group.create_dataset("coordinates", (run.frames, run.dim), "f8", fletcher32=True)
-            at = 0
-            for chunk in run.chunks():
-                rows[at : at + len(chunk)] = chunk
-                at += len(chunk)
-                advance(len(chunk))
+    with _Spared(path, "x+") as raw:
+        with h5py.File(raw, "w") as file:
+            _fill_h5(file, runs, attributes, lambda n: _go_on(raw, n, advance))
+        os.fsync(raw.fileno())
+        if raw.error is not None:
+            raise raw.error
+
+
+def _go_on(raw: _Spared, rows: int, advance: Callable[[int], None]) -> None:
+    if raw.error is not None:
+        raise raw.error
+    advance(rows)
+
+
+def _fill_h5(
+    file: Any,
+    runs: Sequence[Coordinates],
+    attributes: Mapping[str, Any],
+    advance: Callable[[int], None],
+) -> None:
+    file.attrs.update(attributes)
+    for i, run in enumerate(runs):
+        group = file.create_group(f"trajectory_{i + 1}")
+        group.attrs["label"] = run.label
+        group.create_dataset("frame", data=run.frame_index())
+        rows = group.create_dataset("coordinates", (run.frames, run.dim), "f8", fletcher32=True)
+        at = 0
+        for chunk in run.chunks():
+            rows[at : at + len(chunk)] = chunk
+            at += len(chunk)
+            advance(len(chunk))
