@@ -255,3 +255,42 @@ def _single_suffices(moments: BlockMoments) -> bool:
         return False
     inner = np.ix_(moving, moving)
     return whiten(cov.c00[inner]).condition < MAX_CONDITION_FLOAT32
+
+
+def accumulate_turns(
+    stream: FeatureStream,
+    plan: BlockPlan,
+    *,
+    lift: tuple[int, Function] | None = None,
+    limit: int,
+    precision: str = "auto",
+    progress: Progress = no_progress,
+) -> Iterator[tuple[BlockMoments, str]]:
+    """Block moments at the lags of a plan, in as few readings as memory affords.
+
+    Parameters
+    ----------
+    plan : BlockPlan
+        Its lags are taken in turns, its blocks are the same in every turn.
+    limit : int
+        Bytes that the moments of one reading may take; at least one lag is read at once.
+
+    Yields
+    ------
+    moments, precision
+        As :func:`accumulate`, for the lags of one turn.
+    """
+    width = lift[0] if lift else stream.n_features
+    size = 3 * 8 * (width + 1) ** 2 * len(plan.is_block)
+    turns = -(-len(plan.lags) // max(1, limit // size))
+    many = -(-len(plan.lags) // turns)
+    for at in range(0, len(plan.lags), many):
+        batch = plan.lags[at : at + many]
+        yield accumulate(
+            stream,
+            batch,
+            lift=lift,
+            plan=replace(plan, lags=batch),
+            precision=precision,
+            progress=progress,
+        )

@@ -288,3 +288,31 @@ def _finish(
         sum(s.stop - s.start for s in cut),
         skipped,
     )
+
+
+def pooled(plan: BlockPlan) -> BlockPlan:
+    """The same blocks with all boundaries in one region, where nothing will be merged.
+
+    >>> plan = plan_blocks([np.array([[0, 1000]])], [1], 2, n_blocks=4)
+    >>> len(plan.is_block), len(pooled(plan).is_block), pooled(plan).is_block.sum()
+    (7, 5, np.int64(4))
+    """
+    keep = np.flatnonzero(plan.is_block)
+    place = {int(r): i for i, r in enumerate(keep)}
+    rest = len(keep)
+    segments = tuple(
+        Segment(
+            s.trajectory,
+            s.start,
+            s.stop,
+            tuple((place.get(r, rest), a, b) for r, a, b in s.cuts),
+            (rest,) * len(s.boundaries),
+        )
+        for s in plan.segments
+    )
+    # Start -1: belongs to no place in time, so nothing can be merged through it.
+    trajectory, start, stop = (
+        np.append(part[keep], -1) for part in (plan.trajectory, plan.start, plan.stop)
+    )
+    flags = np.append(np.ones(rest, bool), False)
+    return BlockPlan(plan.lags, segments, flags, trajectory, start, stop, plan.frames, plan.skipped)

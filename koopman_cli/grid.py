@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-from koopman_cli.accumulate import accumulate
+from koopman_cli.accumulate import accumulate_turns
 from koopman_cli.analysis.floor import noise_floor
 from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.blocks import BlockPlan, plan_blocks
@@ -94,53 +94,50 @@ class Scorer:
     def _group(
         self, requests: Sequence[Request], group: list[int], lags: list[int], wanted: Wanted
     ) -> Iterator[tuple[int, Candidate]]:
-        lift = requests[group[0]].lift(self.stream)
-        shared = not any(requests[i].reweights for i in group)
-        source = self._shared(requests[group[0]], lift, lags) if shared else self._own(
-            requests[group[0]], lift, lags
-        )  # fmt: skip
-        for part in source:
+        first = requests[group[0]]
+        parts = self._shared if is_fixed(first, self.stream) else self._own
+        for part in parts(first, lags):
             share = part.seconds / sum(len(wanted(i, part.lag)) for i in group)
             for i in group:
                 try:
-                    found = self._cells(requests[i], lift, part, wanted(i, part.lag))
+                    found = self._cells(requests[i], part, wanted(i, part.lag))
                 except SupportError as error:
                     self._refuse(f"{_label(requests[i])}, lag {part.lag}: {error}")
                     continue
                 yield from ((i, replace(c, seconds=c.seconds + share)) for c in found)
 
-    def _shared(self, request: Request, lift: Lift, lags: list[int]) -> Iterator[_Part]:
+    def _shared(self, request: Request, lags: list[int]) -> Iterator[_Part]:
         """Moments at all lags from one reading, or few where memory is short."""
+        lift = request.lift(self.stream)
         plan = self.plan(len(lift.names))
-        size = 3 * 8 * (len(lift.names) + 1) ** 2 * len(plan.is_block)
-        many = max(1, int(GRID_BYTES // size))
-        turns = -(-len(lags) // many)
-        many = -(-len(lags) // turns)
-        for at in range(0, len(lags), many):
-            batch = tuple(lags[at : at + many])
-            begun = time.perf_counter()
-            blocks, precision = accumulate(
-                self.stream,
-                batch,
-                lift=evaluator(lift),
-                plan=replace(plan, lags=batch),
-                precision=request.precision,
-                progress=request.progress,
-            )
+        begun = time.perf_counter()
+        turns = accumulate_turns(
+            self.stream,
+            replace(plan, lags=tuple(lags)),
+            lift=evaluator(lift),
+            limit=GRID_BYTES,
+            precision=request.precision,
+            progress=request.progress,
+        )
+        for turn, (blocks, precision) in enumerate(turns, start=1):
             self.readings += 1
-            seconds = (time.perf_counter() - begun) / len(batch)
-            for lag in batch:
-                yield _Part(lag, blocks.at_lag(lag), precision, plan, turns, seconds)
+            seconds = (time.perf_counter() - begun) / len(blocks.lags)
+            for lag in blocks.lags:
+                yield _Part(lag, lift, blocks.at_lag(lag), precision, plan, turn, seconds)
+            begun = time.perf_counter()
 
-    def _own(self, request: Request, lift: Lift, lags: list[int]) -> Iterator[_Part]:
-        """Weighted moments: the weights depend on the lag, so every lag is read for itself."""
-        plan = self.plan(len(lift.names))
+    def _own(self, request: Request, lags: list[int]) -> Iterator[_Part]:
+        """Lifts that learn, and weights, depend on the lag: every lag is read for itself."""
         for lag in lags:
             begun = time.perf_counter()
+            resolved = request.resolved(self.stream, lag)[0]
+            lift = resolved.lift(self.stream, lag=lag)
+            plan = self.plan(len(lift.names))
             one = replace(plan, lags=(lag,))
-            blocks, precision, _, passes = lifted_moments(self.stream, request, lift, lag, one)
+            blocks, precision, _, passes = lifted_moments(self.stream, resolved, lift, lag, one)
             self.readings += passes
-            yield _Part(lag, blocks, precision, plan, passes, time.perf_counter() - begun)
+            seconds = time.perf_counter() - begun
+            yield _Part(lag, lift, blocks, precision, plan, passes, seconds, resolved)
 
     def plan(self, width: int) -> BlockPlan:
         """Where blocks are cut: the same for all cells, unless one is too wide for memory."""
@@ -155,11 +152,11 @@ class Scorer:
             origins=self.stream.origins,
         )
 
-    def _cells(
-        self, request: Request, lift: Lift, part: _Part, dims: Sequence[int]
-    ) -> list[Candidate]:
+    def _cells(self, request: Request, part: _Part, dims: Sequence[int]) -> list[Candidate]:
         if not dims:
             return []
+        lift = part.lift
+        asked, request = request, part.request or request
         begun = time.perf_counter()
         plan = replace(part.plan, lags=(part.lag,))
         bound = Bound(self.stream, request, part.lag, part.precision, part.blocks, plan)
@@ -176,9 +173,9 @@ class Scorer:
             model=request.name,
             lag=make_lag(part.lag, self.stream.dt),
             dim=0,
-            settings=changed_settings(request),
+            settings=changed_settings(asked),
             score=scores[0] if scores else score_dims(total, bound.solve, [], [0], 0)[0],
-            floor=self.floor(request, lift, part.precision),
+            floor=self.floor(asked, part),
             leading=_leading(solution),
             slowest=slowest_timescale(solution, part.lag),
             rank=solution.rank,
@@ -204,20 +201,20 @@ class Scorer:
         if said not in self.refused:
             self.refused.append(said)
 
-    def floor(self, request: Request, lift: Lift, precision: str) -> float | None:
+    def floor(self, request: Request, part: _Part) -> float | None:
         """Noise floor of a lift and solver; shifting y against x leaves no lag to depend on."""
         if not self.design.floor or request.solver == "eig":
             return None
         key = (_lift_key(request, self.stream), request.solver, request.settings.rtol)
         if key not in self.floors:
             lag = min(self.design.lags)
-            pairs = sample_pairs(self.stream, lag, evaluator(lift), request.progress)
+            pairs = sample_pairs(self.stream, lag, evaluator(part.lift), request.progress)
             self.floors[key] = noise_floor(
                 pairs.x,
                 pairs.y,
                 pairs.groups,
                 reversible=request.solver == "reversible",
-                rtol=request.settings.rtol or RTOL[precision],
+                rtol=request.settings.rtol or RTOL[part.precision],
                 seed=request.seed,
             )
         return self.floors[key]
@@ -225,21 +222,29 @@ class Scorer:
 
 @dataclass(frozen=True)
 class _Part:
-    """Moments at one lag, and what they cost."""
+    """Moments at one lag, and what they cost; the request where data completed it."""
 
     lag: int
+    lift: Lift
     blocks: BlockMoments
     precision: str
     plan: BlockPlan
     passes: int
     seconds: float
+    request: Request | None = None
+
+
+def is_fixed(request: Request, stream: FeatureStream) -> bool:
+    """Whether moments serve all lags and folds: nothing but linear algebra learns."""
+    return not (request.learns_lift or request.reweights or request.takes_pod(stream))
 
 
 def _lift_key(request: Request, stream: FeatureStream) -> Any:
     """What decides the lift: requests of equal keys share their moments."""
     sampled = family(request.name).needs_sample(request.settings)
-    if not sampled and request.lift(stream).kind == "identity":
-        return ("identity", request.reweights)
+    fixed = is_fixed(request, stream)
+    if fixed and not sampled and request.lift(stream).kind == "identity":
+        return "identity"
     return (request.name, tuple(sorted(asdict(request.settings).items())))
 
 

@@ -19,7 +19,7 @@ from koopman_cli import errors
 from koopman_cli.candidates import Candidate
 from koopman_cli.errors import KoopmanError, ResourceError, UsageError
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.grid import Design, Scorer, groups_of
+from koopman_cli.grid import Design, Scorer, groups_of, is_fixed
 from koopman_cli.request import Request
 from koopman_cli.source import open_source, open_test
 from koopman_cli.types import ReadOptions, no_progress
@@ -42,7 +42,7 @@ def pieces(requests: Sequence[Request], stream: FeatureStream, todo: Todo) -> li
     found: list[Todo] = []
     for group in groups_of(requests, stream):
         own = {key: dims for key, dims in todo.items() if key[0] in group and dims}
-        if any(requests[i].learns_lift or requests[i].reweights for i in group):
+        if not is_fixed(requests[group[0]], stream):
             lags = dict.fromkeys(lag for _, lag in own)
             found += [{key: d for key, d in own.items() if key[1] == lag} for lag in lags]
         elif own:
