@@ -1,0 +1,273 @@
+"""Implied timescales against lag with block-bootstrap bands, from few readings of the data.
+
+Every lag is solved from its own moments, and the spread of its eigenvalues over blocks gives
+the band. Where they stay constant within their bands the lag no longer matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.accumulate import accumulate_turns
+from koopman_cli.analysis.lags import implied_timescales
+from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
+from koopman_cli.analysis.uncertainty import influences, mode_intervals
+from koopman_cli.blocks import plan_blocks, pooled
+from koopman_cli.errors import SupportError
+from koopman_cli.estimate import merge_blocks, slowest_timescale
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import evaluator
+from koopman_cli.linalg import keep_pairs
+from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.moments import BlockMoments
+from koopman_cli.request import Request
+from koopman_cli.types import Lag, Lift
+from koopman_cli.units import make_lag
+
+#: Blocks of a scan; a few more than an interval needs.
+SCAN_BLOCKS = 25
+
+#: Fine blocks are kept apart, and merged for slow modes, while all moments stay below this.
+FINE_BYTES = 32 * 2**20
+
+#: Bytes that the moments of one reading may take; more lags are read in turns.
+SCAN_BYTES = 192 * 2**20
+
+#: Modes whose constancy decides.
+WATCHED = 2
+
+
+@dataclass(frozen=True)
+class LagBands:
+    """Implied timescales against lag.
+
+    lags : in increasing order
+    times, low, high : (lags, modes) in frames, with 95% intervals; NaN where undefined
+    eigenvalues : (lags, modes)
+    reliable : per lag, whether the blocks are long and many enough for the interval
+    converged : index of the first lag from which the leading timescales are constant within
+        their intervals, or None
+    """
+
+    model: str
+    features: str
+    lags: tuple[Lag, ...]
+    times: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    eigenvalues: NDArray[np.complex128]
+    reliable: tuple[bool, ...]
+    converged: int | None
+    reason: str
+    readings: int
+    warnings: tuple[str, ...] = ()
+
+
+def scan_timescales(
+    stream: FeatureStream, request: Request, lags: Sequence[int], count: int = 3
+) -> LagBands:
+    """Implied timescales of the ``count`` leading modes at many lags, with bands.
+
+    Parameters
+    ----------
+    stream : FeatureStream
+    request : Request
+        Family and settings. An svd family is solved reversibly in the span of its own
+        functions, at lags where the data are symmetric in time.
+    lags : sequence of int
+        In frames.
+    count : int
+        Modes followed.
+
+    Raises
+    ------
+    DataError, SupportError
+        If the data are too short for a lag, or support no model at any.
+
+    Examples
+    --------
+    >>> from scipy.signal import lfilter
+    >>> x = lfilter([1], [1, -0.9], np.random.default_rng(0).standard_normal(20_000))
+    >>> bands = scan_timescales(FeatureStream.from_arrays(x), Request.of("tica"), [1, 2, 4, 8], 1)
+    >>> bands.converged, bool(bands.low[0, 0] < -1 / np.log(0.9) < bands.high[0, 0])
+    (0, True)
+    """
+    ordered = sorted(set(lags))
+    rows, reliable, warnings = [], [], []
+    readings = 0
+    for lag, blocks, precision, first in _moments(stream, request, ordered):
+        readings += first
+        try:
+            row, unreliable = _at_lag(request, blocks, precision, count)
+        except SupportError as error:
+            row, unreliable = np.full((4, count), np.nan, np.complex128), None
+            warnings.append(f"lag {lag} frames: {error}")
+        rows.append(row)
+        reliable.append(unreliable is None)
+    eigenvalues, times, low, high = np.array(rows).transpose(1, 0, 2)
+    if not np.isfinite(eigenvalues).any():
+        raise SupportError(
+            f"no model at any lag: {warnings[0]}", "take shorter lags, fewer features or more data"
+        )
+    bands = times.real, low.real, high.real
+    converged, reason = first_constant(ordered, *bands)
+    if not all(reliable):
+        shaky = [g for g, fine in zip(ordered, reliable, strict=True) if not fine]
+        warnings.append(
+            f"bands at lag {shaky[0]} to {shaky[-1]} frames are unreliable: fewer than 20 blocks "
+            "of three slowest timescales"
+        )
+    return LagBands(
+        request.name,
+        stream.spec.text,
+        tuple(make_lag(lag, stream.dt) for lag in ordered),
+        *bands,
+        eigenvalues,
+        tuple(reliable),
+        converged,
+        reason,
+        readings,
+        tuple(warnings),
+    )
+
+
+def _moments(
+    stream: FeatureStream, request: Request, lags: list[int]
+) -> Iterator[tuple[int, BlockMoments, str, int]]:
+    """Moments lag by lag; the last item is 1 where a new reading began."""
+    if request.takes_pod(stream):
+        for lag in lags:
+            resolved = request.resolved(stream, lag)[0]
+            yield from _turns(stream, resolved, resolved.lift(stream, lag=lag), [lag])
+    else:
+        yield from _turns(stream, request, request.lift(stream), lags)
+
+
+def _turns(
+    stream: FeatureStream, request: Request, lift: Lift, lags: list[int]
+) -> Iterator[tuple[int, BlockMoments, str, int]]:
+    function = evaluator(lift)
+    width = function[0] if function else stream.n_features
+    plan = plan_blocks(
+        stream.segments,
+        sorted({lags[0], lags[-1]}),
+        1,
+        n_blocks=SCAN_BLOCKS * 2,
+        window=stream.window,
+        origins=stream.origins,
+    )
+    plan = replace(plan, lags=tuple(lags))
+    if 3 * 8 * (width + 1) ** 2 * len(plan.is_block) * len(lags) > FINE_BYTES:
+        coarse = plan_blocks(
+            stream.segments,
+            sorted({lags[0], lags[-1]}),
+            1,
+            n_blocks=SCAN_BLOCKS,
+            window=stream.window,
+            origins=stream.origins,
+        )
+        plan = pooled(replace(coarse, lags=tuple(lags)))
+    turns = accumulate_turns(
+        stream,
+        plan,
+        lift=function,
+        limit=SCAN_BYTES,
+        precision=request.precision,
+        progress=request.progress,
+    )
+    for blocks, precision in turns:
+        for lag in blocks.lags:
+            yield lag, blocks.at_lag(lag), precision, int(lag == blocks.lags[0])
+
+
+def _at_lag(
+    request: Request, blocks: BlockMoments, precision: str, count: int
+) -> tuple[NDArray[np.complex128], str | None]:
+    """(eigenvalue, time, low, high) x modes at one lag, and what makes the bands unreliable."""
+    (lag,) = blocks.lags
+    total = blocks.total()
+    solution = request.solve(total, precision, blocks.eps)
+    merged, unreliable = merge_blocks(blocks, slowest_timescale(solution, lag), lag)
+    row = np.full((4, count), np.nan, np.complex128)
+    shown = _spectral(solution, merged, count)
+    if shown is None:
+        return row, unreliable
+    assert shown.eigenvalues is not None
+    solver: Solver = "reversible" if request.solver == "svd" else request.solver
+    k = min(keep_pairs(shown.eigenvalues, count), shown.rank)
+    values = shown.eigenvalues[:k]
+    intervals = mode_intervals(influences(merged, shown, solver, k, center=request.settings.center))
+    row[0, : min(k, count)] = values[:count]
+    row[1, : min(k, count)] = implied_timescales(values, lag)[:count]
+    for j, interval in enumerate(intervals[:count]):
+        if interval.timescale is not None and np.isfinite(row[1, j]):
+            row[2, j], row[3, j] = (lag * end for end in interval.timescale)
+    return row, unreliable
+
+
+def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution | None:
+    """A solution with eigenvalues; None for coherences of data that are not reversible."""
+    if solution.eigenvalues is not None:
+        return solution
+    if not symmetric_in_time(blocks, solution, count):
+        return None
+    return in_own_span(blocks.total(), solution, min(count + 5, solution.rank))
+
+
+def first_constant(
+    lags: Sequence[int],
+    times: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+) -> tuple[int | None, str]:
+    """The first lag from which the leading timescales are constant within their intervals.
+
+    A timescale is compared with those at all longer lags up to its own length, and at least
+    up to twice the lag: beyond, little of the mode is left. A second timescale at or below
+    the lag is not asked to be constant.
+
+    Returns
+    -------
+    index or None, reason
+
+    Examples
+    --------
+    >>> times = np.array([[5.0], [9.0], [9.5], [9.6]])
+    >>> first_constant([1, 2, 4, 8], times, times - 1, times + 1)[0]
+    1
+    """
+    judged = False
+    for i, lag in enumerate(lags):
+        if lags[-1] < 2 * lag:
+            break
+        if not times[i, 0] > lag:
+            continue
+        judged = True
+        watched = [m for m in range(min(WATCHED, times.shape[1])) if times[i, m] > lag]
+        if all(_stays(lags, i, times[:, m], (low[:, m], high[:, m])) for m in watched):
+            return i, "the first lag from which the leading timescales stay within their intervals"
+    if not judged:
+        return None, "not converged: no timescale above a lag whose double is in the scan"
+    return None, (
+        "not converged: at every lag the leading timescales change at longer lags by more than "
+        "their intervals"
+    )
+
+
+def _stays(
+    lags: Sequence[int],
+    i: int,
+    times: NDArray[np.float64],
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> bool:
+    low, high = ends
+    reach = max(2 * lags[i], times[i])
+    later = [j for j in range(i + 1, len(lags)) if lags[j] <= reach]
+    if not np.isfinite(low[i]) or not later:
+        return False
+    overlap = (low[later] <= high[i]) & (high[later] >= low[i])
+    return bool(np.all(overlap))
