@@ -16,7 +16,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.lifts.pod import fit_pod, resolve_rank
 from koopman_cli.linalg import RTOL
-from koopman_cli.models import dmd, family, make_settings
+from koopman_cli.models import dmd, family, kedmd, make_settings
 from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solution, solve
 from koopman_cli.models.weights import koopman_weights
@@ -125,6 +125,7 @@ class Request:
             rtol=rtol,
             eps=eps,
             operator=dmd.operator(self.settings) if self.name == "dmd" else None,
+            reduction=kedmd.reduction(self.settings) if self.name == "kedmd" else None,
         )
         return dmd.arrange(found) if self.name in FLOWS else found
 

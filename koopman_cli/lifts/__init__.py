@@ -20,6 +20,7 @@ LIFTS = {
     "identity": "koopman_cli.lifts.identity",
     "dictionary": "koopman_cli.lifts.dictionary",
     "pod": "koopman_cli.lifts.pod",
+    "kernel": "koopman_cli.lifts.kernel",
 }
 
 

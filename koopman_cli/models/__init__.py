@@ -22,6 +22,7 @@ MODELS = {
     "vamp": ("koopman_cli.models.vamp", "slow linear combinations, also far from equilibrium"),
     "dmd": ("koopman_cli.models.dmd", "modes of a flow: regression on POD coordinates"),
     "edmd": ("koopman_cli.models.edmd", "slow combinations of a dictionary of functions"),
+    "kedmd": ("koopman_cli.models.kedmd", "slow functions of a kernel, against landmarks"),
 }
 
 

@@ -24,6 +24,7 @@ from koopman_cli.linalg import (
     sorted_svd,
     whiten,
 )
+from koopman_cli.models.restrict import Reduction
 from koopman_cli.moments import Covariances, Moments
 
 Matrix = NDArray[np.float64]
@@ -40,6 +41,7 @@ class Solution:
     eigenvalues : (rank,) complex, or None (svd)
     singular_values : (rank,), or None (reversible, eig)
     moving : (m,) which functions are not constant
+    bias : (rank,) estimate of the spectral bias, of regressions with a ridge or reduced rank
     """
 
     left: Matrix
@@ -51,6 +53,7 @@ class Solution:
     rank: int
     moving: NDArray[np.bool_]
     condition: float
+    bias: Matrix | None = None
 
 
 def moving_functions(moments: Moments, eps: float) -> NDArray[np.bool_]:
@@ -74,6 +77,7 @@ def solve(
     rtol: float = RTOL["float64"],
     eps: float = 2.0**-52,
     operator: Operator | None = None,
+    reduction: Reduction | None = None,
 ) -> Solution:
     """Solve for the slow functions.
 
@@ -92,6 +96,8 @@ def solve(
     operator : callable, optional
         Another regression than least squares for ``eig``: (covariances, whitening) -> K in
         whitened coordinates.
+    reduction : Reduction, optional
+        A ridge, a rank, or both, for functions that are orthonormal coordinates.
 
     Raises
     ------
@@ -123,6 +129,9 @@ def solve(
         moving = np.diag(raw.c00) > 0
     c = _restricted(raw, moving)
     scale = moments.scale[moving]
+    if reduction is not None:
+        found = _solve_reduced(_unscaled(c, scale), solver, rtol, reduction, moments.n - center)
+        return _assembled(found, source, moving, center=center)
     w0 = whiten(c.c00, rtol)
     # As many functions as pairs (less the mean) fit anything.
     if w0.rank >= moments.n - center:
@@ -136,16 +145,24 @@ def solve(
     signs = fix_signs(left, np.sqrt(np.diag(c.c00)))
     if values is not None:
         signs = _pair_signs(signs, values)
-    left, right = left * signs, right * signs
-    return Solution(
-        _spread(left * scale[:, None], moving),
-        _spread(right * scale[:, None], moving),
-        *((source.mean_x, source.mean_y) if center else (np.zeros(len(moving)),) * 2),
-        values,
-        singular,
-        left.shape[1],
-        moving,
-        w0.condition,
+    left, right = left * signs * scale[:, None], right * signs * scale[:, None]
+    zero = np.zeros(left.shape[1])
+    found = Solution(left, right, zero, zero, values, singular, left.shape[1], moving, w0.condition)
+    return _assembled(found, source, moving, center=center)
+
+
+def _assembled(
+    found: Solution, source: Moments, moving: NDArray[np.bool_], *, center: bool
+) -> Solution:
+    """A solution in the moving functions as one in all functions, with its means."""
+    zero = np.zeros(len(moving))
+    return replace(
+        found,
+        left=_spread(found.left, moving),
+        right=_spread(found.right, moving),
+        mean_x=source.mean_x if center else zero,
+        mean_y=source.mean_y if center else zero,
+        moving=moving,
     )
 
 
@@ -153,11 +170,70 @@ def _in_units(operator: Operator, scale: Matrix) -> Operator:
     """The operator of covariances in the units of the functions: some depend on them."""
 
     def scaled(c: Covariances, white: Matrix) -> Matrix:
-        square = np.outer(scale, scale)
-        c = replace(c, c00=c.c00 / square, c01=c.c01 / square, c11=c.c11 / square)
-        return operator(c, white * scale[:, None])
+        return operator(_unscaled(c, scale), white * scale[:, None])
 
     return scaled
+
+
+def _unscaled(c: Covariances, scale: Matrix) -> Covariances:
+    square = np.outer(scale, scale)
+    return Covariances(
+        c.c00 / square, c.c01 / square, c.c11 / square, c.mean_x / scale, c.mean_y / scale
+    )
+
+
+def _solve_reduced(
+    c: Covariances, solver: Solver, rtol: float, reduction: Reduction, support: float
+) -> Solution:
+    """Solve with a ridge on the variances, in few directions where a rank is asked for.
+
+    Functions have unit variance without the ridge. Spectral bias: |psi| / sqrt(E psi^2) in
+    the norm of the coordinates, times the size of what the regression neglects.
+    """
+    ridge = reduction.ridge * np.eye(len(c.c00))
+    w0 = whiten(c.c00 + ridge, rtol)
+    if reduction.ridge == 0 and w0.rank >= support:
+        raise SupportError(
+            f"{support:g} lagged pairs cannot support {w0.rank} independent functions "
+            "without a ridge",
+            "take fewer landmarks, or a ridge such as --set kedmd.alpha=1e-6",
+        )
+    directions, neglected = reduction.directions(c.c00, c.c01, w0.matrix)
+    kept = Whitening(directions, directions.shape[1], w0.condition)
+    ridged = replace(c, c00=c.c00 + ridge, c11=c.c11 + ridge)
+    left, right, values, singular = _decompose(ridged, kept, solver, rtol)
+    left, right = _of_unit_variance(left, c.c00, values), _of_unit_variance(right, c.c11, values)
+    if solver != "svd":
+        right = left
+    signs = fix_signs(left)
+    size = np.sum(left**2, axis=0)
+    if values is not None:
+        signs, size = _pair_signs(signs, values), _pair_sums(size, values)
+    zero, moving = np.zeros(left.shape[1]), np.ones(len(left), bool)
+    return Solution(
+        left * signs, right * signs, zero, zero, values, singular, left.shape[1], moving,
+        w0.condition, np.sqrt(size) * neglected,
+    )  # fmt: skip
+
+
+def _of_unit_variance(
+    functions: Matrix, c: Matrix, values: NDArray[np.complex128] | None
+) -> Matrix:
+    """Functions divided by the root of f' C f, both parts of a pair together."""
+    size = np.sum(functions * (c @ functions), axis=0)
+    if values is not None:
+        size = _pair_sums(size, values)
+    # What has no variance but rounding stays as it is.
+    usable = size > 1e-14 * size.max(initial=0.0)
+    return functions / np.sqrt(np.where(usable, size, 1.0))
+
+
+def _pair_sums(size: Matrix, values: NDArray[np.complex128]) -> Matrix:
+    """Sizes with those of both parts of a complex function added."""
+    size = size.copy()
+    for j in np.flatnonzero(values.imag > 0):
+        size[j : j + 2] = size[j : j + 2].sum()
+    return size
 
 
 def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
@@ -186,9 +262,7 @@ def _decompose(
 
 def _unit_variance(vectors: Matrix, values: NDArray[np.complex128]) -> Matrix:
     """Scale eigenvectors (in whitened coordinates) so that E|psi|^2 = 1, pairs together."""
-    size = np.sum(vectors**2, axis=0)
-    for j in np.flatnonzero(values.imag > 0):
-        size[j : j + 2] = size[j : j + 2].sum()
+    size = _pair_sums(np.sum(vectors**2, axis=0), values)
     return vectors / np.sqrt(np.where(size > 0, size, 1.0))
 
 

@@ -1,0 +1,274 @@
+"""The kernel lift: functions phi with phi(x).phi(z) = k(x, z), from landmarks or at random.
+
+Landmarks z_j with K_zz = L L' (pivoted Cholesky) give phi(x) = L^-1 [k(z_1, x), ...]. Their
+inner product is the Nystrom approximation of k, exact at the landmarks, so with all frames as
+landmarks linear algebra on phi is kernel algebra on all frames, and the length of a vector of
+coefficients is the norm of its function in the space of the kernel.
+
+Random Fourier features phi(x) = [cos w_j.x, sin w_j.x] / sqrt(count), with w_j drawn from the
+spectral density of a stationary kernel, have that product on average.
+Sources: Williams and Seeger, NIPS 2000; Rahimi and Recht, NIPS 2007.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from koopman_cli.errors import SupportError, UsageError
+from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, embed, parse_kernel
+from koopman_cli.lifts.landmarks import choose_landmarks
+from koopman_cli.types import Lift
+
+Matrix = NDArray[np.float64]
+
+#: Pivots below this share of the largest are repetitions of other landmarks.
+PIVOT = 1e-12
+
+#: Frames by which bandwidth and approximation error are estimated.
+JUDGED = 500
+
+#: Candidates per landmark among which randomly pivoted Cholesky chooses.
+CANDIDATES = 8
+
+#: Kernel value to the nearest landmark below which frames are strangers to each other.
+STRANGERS = 1e-3
+
+
+@dataclass(frozen=True)
+class Basis:
+    """How functions are made of a kernel.
+
+    count : landmarks, or random features
+    method : "cholesky", "kmeans", "uniform" (landmarks) or "fourier"
+    floor : variation of the kernel over the data below which nothing but a constant is left
+    """
+
+    count: int
+    method: str = "cholesky"
+    seed: int = 0
+    floor: float = 1e-10
+
+
+def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
+    """Fit a kernel lift to sample frames.
+
+    Parameters
+    ----------
+    sample : (n, d) array
+        Training frames, from which landmarks and bandwidths are taken.
+    kernel : Kernel
+        A factor of bandwidth 0 gets the median distance between frames.
+    basis : Basis
+
+    Returns
+    -------
+    Lift
+        ``settings["error"]``: relative error of the kernel matrix of sample frames,
+        ||K - Phi Phi'||_F / ||K||_F; ``settings["repeated"]``: landmarks that repeat others.
+
+    Raises
+    ------
+    UsageError
+        Random features of a kernel that is not stationary.
+    SupportError
+        A bandwidth so small that frames are strangers, or so large that nothing varies.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
+    >>> kernel = Kernel(parse_kernel("gaussian@0.5", ["x", "y"]))
+    >>> lift = kernel_lift(x, kernel, Basis(60))
+    >>> phi = evaluate(lift, x)
+    >>> bool(np.abs(phi @ phi.T - Evaluator(kernel, x)(x)).max() < 1e-9)
+    True
+    """
+    x = np.asarray(sample, np.float64)
+    rng = np.random.default_rng(basis.seed)
+    judged = x[rng.permutation(len(x))[:JUDGED]]
+    kernel = with_bandwidths(kernel, judged)
+    _check_spread(kernel, judged, basis.floor)
+    make = _random_features if basis.method == "fourier" else _against_landmarks
+    arrays, repeated = make(kernel, x, basis)
+    if kernel.stationary and "landmarks" in arrays:
+        _check_neighbours(kernel, arrays["landmarks"], judged)
+    shared = {"degree": kernel.degree, "offset": kernel.offset, "period": kernel.period}
+    settings: dict[str, Any] = {
+        "kernel": kernel.text,
+        "method": basis.method,
+        "repeated": repeated,
+        "columns": x.shape[1],
+        **shared,
+    }
+    width = arrays["transform" if "transform" in arrays else "frequencies"].shape[1]
+    kind = "random feature" if basis.method == "fourier" else "landmark"
+    count = 2 * width if basis.method == "fourier" else width
+    names = tuple(f"{kind} {i + 1}" for i in range(count))
+    lift = Lift("kernel", names, settings, arrays)
+    settings["error"] = approximation_error(lift, kernel, judged)
+    return lift
+
+
+def _against_landmarks(
+    kernel: Kernel, x: Matrix, basis: Basis
+) -> tuple[dict[str, NDArray[Any]], int]:
+    step = max(1, len(x) // (CANDIDATES * basis.count))
+    candidates = x[::step] if basis.method == "cholesky" and basis.count < len(x) else x
+    chosen = choose_landmarks(kernel, candidates, basis.count, basis.method, basis.seed)
+    points = candidates[chosen]
+    lower, order, rank, _ = _pivoted_cholesky(Evaluator(kernel, points)(points))
+    points = points[order]
+    inverse = scipy.linalg.solve_triangular(lower, np.eye(rank), lower=True)
+    return {"landmarks": points, "transform": inverse.T.copy()}, len(chosen) - rank
+
+
+def _pivoted_cholesky(matrix: Matrix) -> tuple[Matrix, NDArray[np.int64], int, int]:
+    """(L, rows kept in order of their pivots, rank, info) of a kernel matrix."""
+    limit = PIVOT * float(np.diag(matrix).max())
+    factor, pivots, rank, info = scipy.linalg.lapack.dpstrf(matrix, tol=limit, lower=1)
+    return np.tril(factor[:rank, :rank]), pivots[:rank] - 1, int(rank), int(info)
+
+
+def _random_features(
+    kernel: Kernel, x: Matrix, basis: Basis
+) -> tuple[dict[str, NDArray[Any]], int]:
+    if not kernel.stationary:
+        raise UsageError(
+            "random Fourier features need a stationary kernel, which polynomial is not",
+            "choose --set kedmd.basis=cholesky, or another kernel",
+        )
+    rng = np.random.default_rng(basis.seed)
+    rows = []
+    for factor in kernel.factors:
+        d = embed(kernel, factor, x[:1]).shape[1]
+        draws = rng.standard_normal((d, max(1, basis.count // 2))) / factor.bandwidth
+        # Matern and Laplacian: Student t spectra of twice their smoothness degrees of freedom.
+        freedom = {"laplacian": 1, "matern32": 3, "matern52": 5}.get(factor.name)
+        if freedom is not None:
+            draws /= np.sqrt(rng.chisquare(freedom, draws.shape[1]) / freedom)
+        rows.append(draws)
+    return {"frequencies": np.concatenate(rows)}, 0
+
+
+def with_bandwidths(kernel: Kernel, x: Matrix) -> Kernel:
+    """The kernel with the median distance of frames where a factor has no bandwidth."""
+    from scipy.spatial.distance import pdist
+
+    factors = []
+    for factor in kernel.factors:
+        width = factor.bandwidth
+        if width == 0:
+            distances = pdist(embed(kernel, factor, x))
+            distances = distances[distances > 0]
+            width = float(np.median(distances)) if len(distances) else 1.0
+        factors.append(replace(factor, bandwidth=width))
+    return replace(kernel, factors=tuple(factors))
+
+
+def _check_spread(kernel: Kernel, x: Matrix, floor: float) -> None:
+    """Refuse a kernel that is flat over the data."""
+    values = Evaluator(kernel, x)(x)
+    variation = float(diagonal(kernel, x).mean() - values.mean())
+    if kernel.stationary and variation < floor:
+        raise SupportError(
+            f"the bandwidth {_widths(kernel)} is far too large: the kernel varies by "
+            f"{variation:.1g} over the data",
+            f"the median distance between frames is {_widths(_automatic(kernel, x))}",
+        )
+
+
+def _check_neighbours(kernel: Kernel, landmarks: Matrix, x: Matrix) -> None:
+    """Refuse a kernel for which every frame is alone."""
+    values = Evaluator(kernel, landmarks)(x)
+    # A frame that is a landmark itself says nothing; its neighbours do.
+    values[values > 1 - PIVOT] = 0.0
+    nearest = float(np.median(values.max(axis=1)))
+    if nearest < STRANGERS:
+        raise SupportError(
+            f"the bandwidth {_widths(kernel)} is far too small: the kernel between a frame and "
+            f"its nearest landmark is {nearest:.1g}",
+            f"the median distance between frames is {_widths(_automatic(kernel, x))}",
+        )
+
+
+def _automatic(kernel: Kernel, x: Matrix) -> Kernel:
+    free = replace(kernel, factors=tuple(replace(f, bandwidth=0.0) for f in kernel.factors))
+    return with_bandwidths(free, x)
+
+
+def _widths(kernel: Kernel) -> str:
+    return ", ".join(f"{factor.bandwidth:.3g}" for factor in kernel.factors)
+
+
+def approximation_error(lift: Lift, kernel: Kernel, x: Matrix) -> float:
+    """||K - Phi Phi'||_F / ||K||_F of frames x (n, d)."""
+    exact, phi = Evaluator(kernel, x)(x), evaluate(lift, x)
+    return float(np.linalg.norm(exact - phi @ phi.T) / np.linalg.norm(exact))
+
+
+def kernel_of(lift: Lift) -> Kernel:
+    """The kernel of a fitted lift."""
+    s = lift.settings
+    names = [str(j + 1) for j in range(int(s["columns"]))]
+    factors = parse_kernel(s["kernel"], names)
+    return Kernel(factors, int(s["degree"]), float(s["offset"]), float(s["period"]))
+
+
+def function(lift: Lift, device: Any = None) -> Callable[[Any], Any]:
+    """The lift as a function (n, d) -> (n, m), its arrays prepared once.
+
+    Parameters
+    ----------
+    device : torch device, optional
+        Where to compute, with torch tensors in and out; None computes with numpy.
+    """
+    arrays: dict[str, Any] = {
+        name: lift.arrays[name]
+        for name in ("landmarks", "transform", "frequencies")
+        if name in lift.arrays
+    }
+    if device is not None:
+        import torch
+
+        arrays = {name: torch.as_tensor(a, device=device) for name, a in arrays.items()}
+    kernel = kernel_of(lift)
+    if "frequencies" in arrays:
+        return _waves(kernel, arrays["frequencies"])
+    values = Evaluator(kernel, arrays["landmarks"])
+    if device is not None:
+        return lambda x: values(x) @ arrays["transform"]
+    inverse = np.asfortranarray(arrays["transform"].T)
+
+    def against(x: NDArray[Any]) -> Matrix:
+        found = np.ascontiguousarray(values(np.asarray(x, np.float64)))
+        # L^-1 is triangular: half the work of a product, and in place.
+        phi: Matrix = scipy.linalg.blas.dtrmm(1.0, inverse, found.T, lower=1, overwrite_b=1).T
+        return phi
+
+    return against
+
+
+def _waves(kernel: Kernel, frequencies: Any) -> Callable[[Any], Any]:
+    import array_api_compat
+
+    xp: Any = array_api_compat.array_namespace(frequencies)
+    root = 1 / np.sqrt(frequencies.shape[1])
+
+    def waves(x: Any) -> Any:
+        x = xp.asarray(x, dtype=frequencies.dtype)
+        parts = [embed(kernel, factor, x) for factor in kernel.factors]
+        phase = xp.concat(parts, axis=1) @ frequencies
+        return xp.concat([xp.cos(phase), xp.sin(phase)], axis=1) * root
+
+    return waves
+
+
+def evaluate(lift: Lift, x: NDArray[Any]) -> Matrix:
+    """Evaluate the lift on frames (n, d), giving (n, m) in float64."""
+    value: Matrix = function(lift)(x)
+    return value

@@ -1,0 +1,139 @@
+"""Kernel EDMD: slow functions in the space of a kernel, against landmarks or all frames.
+
+With orthonormal functions phi of the kernel's space, phi(x).phi(z) = k(x, z), the operator is
+the ridge regression (C00 + alpha)^-1 C01; in kernel matrices, (K_xx + n alpha)^-1 K_yx.
+
+solve=eig         its eigenfunctions; with a rank, in so many principal components
+solve=rrr         of the regression of reduced rank
+solve=reversible  moments averaged over both directions of time: real eigenvalues
+solve=svd         (C00 + alpha)^-1/2 C01 (C11 + alpha)^-1/2: kernel CCA, for coherent sets
+
+Sources: Williams, Rowley and Kevrekidis, J. Comput. Dyn. 2, 247 (2015); Klus, Schuster and
+Muandet, J. Nonlinear Sci. 30, 283 (2020); Klus, Husic, Mollenhauer and Noe, Chaos 29, 123112
+(2019); Kostic et al., NeurIPS 2022; Meanti et al., NeurIPS 2023 (landmarks).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, cast
+
+from koopman_cli.errors import UsageError, did_you_mean
+from koopman_cli.lifts.kernel import Basis, kernel_lift
+from koopman_cli.lifts.kernelfunctions import Kernel, parse_kernel
+from koopman_cli.models import Common, setting
+from koopman_cli.models.restrict import Reduction
+from koopman_cli.models.solve import Solver
+from koopman_cli.types import FeatureSpec, Lift
+
+SOLVERS = ("eig", "rrr", "reversible", "svd")
+BASES = ("cholesky", "kmeans", "uniform", "fourier")
+
+#: Frames up to which all of them are landmarks, and landmarks that are taken of more.
+ALL_FRAMES = 600
+LANDMARKS = 400
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """Settings of kernel EDMD."""
+
+    kernel: str = setting(
+        "gaussian, laplacian, matern32, matern52, polynomial or periodic, of all columns; "
+        "or a product such as periodic:phi+psi*gaussian:r@0.1",
+        "gaussian",
+    )
+    bandwidth: float = setting("bandwidth where the kernel states none; 0: median distance", 0.0)
+    landmarks: int = setting(
+        "landmarks or random features; 0: all frames up to 600, else 400; more than frames: all", 0
+    )
+    basis: str = setting("landmarks by cholesky, kmeans or uniform; or fourier", "cholesky")
+    alpha: float = setting("ridge on the variances, n alpha on their sums", 1e-6)
+    solve: str = setting("eig, rrr (reduced rank), reversible or svd", "reversible")
+    rank: int = setting("rank of rrr, principal components otherwise; 0: all (rrr: 20)", 0)
+    degree: int = setting("degree of the polynomial kernel", 3)
+    offset: float = setting("offset of the polynomial kernel", 1.0)
+    period: float = setting("period of the periodic kernel; 0: 2 pi", 0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, choices in (("solve", SOLVERS), ("basis", BASES)):
+            if getattr(self, name) not in choices:
+                raise UsageError(
+                    f"kedmd.{name}={getattr(self, name)}: no such {name}",
+                    did_you_mean(getattr(self, name), choices),
+                )
+        # Columns are not known yet; names of kernels are.
+        for part in self.kernel.split("*"):
+            parse_kernel(part.partition(":")[0].partition("@")[0].strip(), ())
+        for name in ("bandwidth", "alpha", "landmarks", "rank", "period", "offset"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(
+                    f"kedmd.{name}={getattr(self, name):g}: cannot be negative or infinite",
+                    "give 0 or more",
+                )
+        if self.degree < 1:
+            raise UsageError(f"kedmd.degree={self.degree}: at least 1", "for example degree=3")
+
+
+def solver(settings: Settings) -> Solver:
+    """Reduced-rank regression is an eigenproblem in few directions."""
+    return cast("Solver", "eig" if settings.solve == "rrr" else settings.solve)
+
+
+def reduction(settings: Settings) -> Reduction:
+    """The ridge and the directions of the regression."""
+    if settings.solve == "rrr":
+        return Reduction(settings.alpha, settings.rank or 20, "rrr")
+    return Reduction(settings.alpha, settings.rank)
+
+
+def fits_lift(settings: Settings) -> bool:
+    """Always: landmarks and bandwidth are those of the training frames."""
+    return True
+
+
+def needs_sample(settings: Settings) -> bool:
+    """Always: landmarks are frames."""
+    return True
+
+
+def kernel(settings: Settings, spec: FeatureSpec) -> Kernel:
+    """The kernel of the settings on the columns of the features."""
+    from dataclasses import replace
+
+    factors = tuple(
+        replace(f, bandwidth=f.bandwidth or settings.bandwidth)
+        for f in parse_kernel(settings.kernel, spec.names)
+    )
+    return Kernel(factors, settings.degree, settings.offset, settings.period or 2 * math.pi)
+
+
+def width(settings: Settings, frames: int) -> int:
+    """Functions that the settings ask for on so many frames."""
+    if settings.basis == "fourier":
+        return 2 * max(1, (settings.landmarks or LANDMARKS) // 2)
+    automatic = frames if frames <= ALL_FRAMES else LANDMARKS
+    return min(settings.landmarks or automatic, frames)
+
+
+def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
+    """Choose landmarks among sample frames and fit the lift."""
+    count = width(settings, len(sample))
+    # Below this the ridge leaves nothing of the variance.
+    floor = max(10 * settings.alpha, 1e-12)
+    basis = Basis(count, settings.basis, seed, floor)
+    return kernel_lift(sample, kernel(settings, spec), basis)
+
+
+def notes(lift: Lift, settings: Settings) -> tuple[str, ...]:
+    """What is to be said of a fitted lift."""
+    s, count = lift.settings, len(lift.names)
+    how = "random features" if s["method"] == "fourier" else f"landmarks ({s['method']})"
+    said = [f"kernel {s['kernel']}, {count} {how}, relative error of the kernel {s['error']:.1g}"]
+    if s["repeated"]:
+        said.append(f"{s['repeated']} landmarks repeat others and were left out")
+    if settings.landmarks > count + s["repeated"]:
+        said.append(f"landmarks {settings.landmarks} lowered to {count}, the number of frames")
+    return tuple(said)
