@@ -17,7 +17,7 @@ from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
 #: Verbs in the order of a piece of work; each is ``koopman_cli/cli/<verb>.py:command``.
-VERBS = ("info", "fit", "vamp-score", "transform", "plot", "models", "features")
+VERBS = ("info", "fit", "vamp-score", "transform", "forecast", "plot", "models", "features")
 
 
 class LazyGroup(click.Group):
@@ -62,6 +62,7 @@ def koopman() -> None:
     koopman fit run*.xtc --top top.pdb --model tica --lag 5ns
     koopman plot traj.koopman              figures
     koopman transform traj.koopman new.h5  slow coordinates of new data
+    koopman forecast wake.koopman --steps 50   continue a flow
     """
 
 

@@ -26,6 +26,7 @@ TRANSFORMED = "transformed.h5"
 #: What koopman itself puts into a RUN; --force removes a RUN only if nothing else is in it.
 OWN = frozenset(
     {MODEL, SUMMARY, CONFIG, FIGURES, "report.html", "states", "scores.json", TRANSFORMED}
+    | {"forecast.nc", "reconstruction.nc", "modes.nc"}
 )
 
 

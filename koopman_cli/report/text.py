@@ -12,7 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from koopman_cli.types import FitResult, Gap, Lag, Mode, Quantity, Score, ScoreEntry
+from koopman_cli.types import (
+    FitResult,
+    ForecastSkill,
+    Gap,
+    Lag,
+    Mode,
+    Quantity,
+    Score,
+    ScoreEntry,
+    TimeStep,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -170,6 +180,23 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
         cells = [column[i] for column in shown.values()]
         add_row(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
     return table
+
+
+def skill_lines(skill: ForecastSkill | None, dt: TimeStep | None) -> list[str]:
+    """Errors of held-out forecasts at a few horizons, as a table of text."""
+    if skill is None:
+        return ["Held-out forecasts: too little data to hold any out"]
+    rows = sorted({0, len(skill.steps) // 4, len(skill.steps) // 2, len(skill.steps) - 1})
+    unit = f" ({skill.unit})" if skill.unit else ""
+    lines = [f"Error per cell{unit} on the last fifth of the data, {skill.starts} forecasts"]
+    lines.append(f"{'frames ahead':>16}{'model':>14}{'persistence':>14}{'climatology':>14}")
+    for i in rows:
+        step = int(skill.steps[i])
+        time = "" if dt is None else f" ({number(step * dt.value)} {dt.unit})".replace(" )", ")")
+        errors = (skill.model[i], skill.persistence[i], skill.climatology[i])
+        cells = "".join(f"{number(v) if v == v else '-':>14}" for v in errors)
+        lines.append(f"{f'{step}{time}':>16}{cells}")
+    return lines
 
 
 def gap_line(gap: Gap) -> str:
