@@ -198,14 +198,17 @@ def _at_lag(
         return row, unreliable
     assert shown.eigenvalues is not None
     solver: Solver = "reversible" if request.solver == "svd" else request.solver
-    k = min(keep_pairs(shown.eigenvalues, count), shown.rank)
-    values = shown.eigenvalues[:k]
-    intervals = mode_intervals(influences(merged, shown, solver, k, center=request.settings.center))
-    row[0, : min(k, count)] = values[:count]
-    row[1, : min(k, count)] = implied_timescales(values, lag)[:count]
-    for j, interval in enumerate(intervals[:count]):
-        if interval.timescale is not None and np.isfinite(row[1, j]):
-            row[2, j], row[3, j] = (lag * end for end in interval.timescale)
+    times = implied_timescales(shown.eigenvalues, lag)
+    # Slowest first; negative eigenvalues, which have no timescale, come last.
+    order = np.argsort(-np.nan_to_num(times, nan=-1.0), kind="stable")[:count]
+    k = min(keep_pairs(shown.eigenvalues, int(order.max()) + 1), shown.rank)
+    center = request.settings.center
+    intervals = mode_intervals(influences(merged, shown, solver, k, center=center))
+    for j, i in enumerate(order):
+        row[0, j], row[1, j] = shown.eigenvalues[i], times[i]
+        interval = intervals[i].timescale
+        if interval is not None and np.isfinite(times[i]):
+            row[2, j], row[3, j] = (lag * end for end in interval)
     return row, unreliable
 
 

@@ -17,7 +17,7 @@ from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
 #: Verbs in the order of a piece of work; each is ``koopman_cli/cli/<verb>.py:command``.
-VERBS = ("info", "fit", "vamp-score", "transform", "forecast", "plot", "models", "features")
+VERBS = ("info", "fit", "vamp-score", "timescales", "transform", "forecast", "plot", "models", "features")
 
 
 class LazyGroup(click.Group):
@@ -60,6 +60,8 @@ def koopman() -> None:
     koopman info traj.h5                   what is in there
     koopman fit traj.h5                    the whole analysis, into traj.koopman/
     koopman fit run*.xtc --top top.pdb --model tica --lag 5ns
+    koopman vamp-score traj.h5 --lag 5ns   held-out scores: which features, model, dim
+    koopman timescales traj.h5 --lag 1:100 implied timescales against lag
     koopman plot traj.koopman              figures
     koopman transform traj.koopman new.h5  slow coordinates of new data
     koopman forecast wake.koopman --steps 50   continue a flow

@@ -25,7 +25,18 @@ TRANSFORMED = "transformed.h5"
 
 #: What koopman itself puts into a RUN; --force removes a RUN only if nothing else is in it.
 OWN = frozenset(
-    {MODEL, SUMMARY, CONFIG, FIGURES, "report.html", "states", "scores.json", TRANSFORMED}
+    {
+        MODEL,
+        SUMMARY,
+        CONFIG,
+        FIGURES,
+        "report.html",
+        "states",
+        "scores.json",
+        "scores.csv",
+        "timescales",
+        TRANSFORMED,
+    }
     | {"forecast.nc", "reconstruction.nc", "modes.nc"}
 )
 

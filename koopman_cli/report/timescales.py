@@ -1,0 +1,174 @@
+"""Timescales against lag: table, JSON, csv and the figure with bands."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from koopman_cli.lagscan import LagBands
+from koopman_cli.report.drawing import COLOURS, GREY, new_figure, readable_unit, style
+from koopman_cli.report.json import encode, number
+from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered, quantity
+from koopman_cli.store.atomic import refusals, write_atomic
+from koopman_cli.types import Quantity
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from rich.console import Console
+
+SCHEMA = 1
+
+#: Rows of the printed table; the csv holds all lags.
+MOST_ROWS = 25
+
+
+def _per_frame(bands: LagBands) -> float:
+    first = bands.lags[0]
+    return first.value / first.frames
+
+
+def _quantity(bands: LagBands, i: int, m: int) -> Quantity | None:
+    value, step = bands.times[i, m], _per_frame(bands)
+    if not np.isfinite(value):
+        return None
+    low, high = (number(step * float(end[i, m])) for end in (bands.low, bands.high))
+    return Quantity(float(value) * step, low, high, bands.lags[i].unit)
+
+
+def document(bands: LagBands) -> dict[str, Any]:
+    """The content of ``timescales.json``."""
+
+    def plain(q: Quantity | None) -> dict[str, Any] | None:
+        if q is None:
+            return None
+        return {"value": q.value, "low": q.low, "high": q.high, "unit": q.unit}
+
+    def lag(i: int) -> dict[str, Any]:
+        found = bands.lags[i]
+        return {"frames": found.frames, "value": found.value, "unit": found.unit}
+
+    modes = range(bands.times.shape[1])
+    rows = [
+        {
+            "lag": lag(i),
+            "timescales": [plain(_quantity(bands, i, m)) for m in modes],
+            "reliable": bands.reliable[i],
+        }
+        for i in range(len(bands.lags))
+    ]
+    converged = None if bands.converged is None else lag(bands.converged)
+    return {
+        "schema": SCHEMA,
+        "model": bands.model,
+        "features": bands.features,
+        "lags": rows,
+        "converged": {"lag": converged, "reason": bands.reason},
+        "readings": bands.readings,
+        "warnings": list(bands.warnings),
+    }
+
+
+def csv_text(bands: LagBands) -> str:
+    """``timescales.csv``: one row per lag and mode; empty where there is no timescale."""
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["lag_frames", "lag", "unit", "mode", "timescale", "low", "high", "reliable"])
+    for i, lag in enumerate(bands.lags):
+        for m in range(bands.times.shape[1]):
+            q = _quantity(bands, i, m)
+            cells = ["", "", ""] if q is None else [q.value, q.low, q.high]
+            head = [lag.frames, lag.value, lag.unit, m + 1]
+            table.writerow([*head, *cells, str(bands.reliable[i]).lower()])
+    return buffer.getvalue()
+
+
+def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
+    """Implied timescales with bands; where a timescale is below the lag the area is grey."""
+    longest = np.nanmax(bands.times) if np.isfinite(bands.times).any() else bands.lags[-1].frames
+    step = _per_frame(bands)
+    factor, unit = readable_unit(float(longest) * step, bands.lags[0].unit)
+    scale = step * factor
+    lags = np.array([lag.frames for lag in bands.lags]) * scale
+    with style():
+        figure = new_figure(width_mm, 0.75 * width_mm)
+        axes = figure.add_subplot()
+        for m in range(bands.times.shape[1]):
+            colour = COLOURS[m % len(COLOURS)]
+            ends = bands.low[:, m] * scale, bands.high[:, m] * scale
+            axes.fill_between(lags, *ends, color=colour, alpha=0.25, linewidth=0)
+            axes.plot(lags, bands.times[:, m] * scale, "o-", color=colour, markersize=2,
+                      label=f"mode {m + 1}")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        edge = np.array([lags[0] / 1.1, lags[-1] * 1.1])
+        shown = bands.times[np.isfinite(bands.times)] * scale
+        bottom = min(shown.min(initial=np.inf) / 1.5, lags[0])
+        axes.fill_between(edge, bottom / 10, edge, color="#dddddd", linewidth=0, zorder=0,
+                          label="timescale < lag")  # fmt: skip
+        axes.plot(edge, edge, color=GREY, linewidth=0.6, zorder=1)
+        if bands.converged is not None:
+            at = lags[bands.converged]
+            label = f"constant from {at:g} {unit}"
+            axes.axvline(at, color="black", linestyle="--", linewidth=0.8, label=label)
+        axes.set_xlim(*edge)
+        axes.set_ylim(bottom, shown.max(initial=lags[-1]) * 1.6)
+        axes.set_xlabel(f"lag ({unit})")
+        axes.set_ylabel(f"implied timescale ({unit})")
+        title = "" if bands.converged is not None else "not converged"
+        figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, title=title)
+    return figure
+
+
+def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
+    """Print timescales lag by lag."""
+
+    def say(line: str, look: str | None = None) -> None:
+        console.print(line, style=look, markup=False, highlight=False)
+
+    times = "once" if bands.readings == 1 else f"{bands.readings} times"
+    say(f"{bands.model} on {bands.features}: {len(bands.lags)} lags, data read {times}")
+    modes = range(bands.times.shape[1])
+    table = make_table(["lag", *(f"timescale {m + 1}" for m in modes), ""])
+    every = -(-len(bands.lags) // MOST_ROWS)
+    for i in range(0, len(bands.lags), every):
+        cells = [quantity(_quantity(bands, i, m)) for m in modes]
+        mark = "" if bands.reliable[i] else "unreliable"
+        add_row(table, [lag_text(bands.lags[i]), *cells, mark])
+    console.print(table)
+    say("")
+    found = (
+        ""
+        if bands.converged is None
+        else f"Constant from lag {lag_text(bands.lags[bands.converged])}: "
+    )
+    say(found + bands.reason)
+    for warning in bands.warnings:
+        say(f"Warning: {warning}", "yellow")
+    if out is not None:
+        say(f"Written to {out}")
+
+
+def print_bands(bands: LagBands, out: Path | None = None) -> None:
+    """Print timescales against lag to standard output."""
+    print_rendered(lambda console: render(bands, console, out))
+
+
+def write_bands(bands: LagBands, folder: Path) -> None:
+    """Write ``timescales.json``, ``.csv`` and ``.png`` into a directory, made if missing.
+
+    Raises
+    ------
+    FileError
+        If the file system refuses.
+    """
+    from koopman_cli.report.figures import encode_figure
+
+    with refusals(folder, "write"):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "timescales.json", encode(document(bands)))
+    write_atomic(folder / "timescales.csv", csv_text(bands).encode("utf-8", "backslashreplace"))
+    write_atomic(folder / "timescales.png", encode_figure(bands_figure(bands), "png"))
