@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,24 @@ import click
 from click.core import ParameterSource
 
 from koopman_cli.errors import UsageError, did_you_mean
+from koopman_cli.types import ReadOptions
 
-#: Which options of ``koopman fit`` each section of a config.toml may hold.
-SECTIONS = {
-    "read": (
-        "top", "select", "kind", "var", "time_axis", "begin", "end", "stride", "dt", "join",
-        "ensemble", "drop_nonfinite", "allow_truncated",
-    ),
-    "fit": ("features", "model", "lag", "dim", "folds", "test", "seed", "precision"),
-}  # fmt: skip
+#: Parameters of ``koopman fit`` that a config.toml does not hold: about this run of the command,
+#: not about the result.
+_OF_THE_RUN = frozenset(
+    {"paths", "settings", "out", "force", "config", "allow_empty", "strict", "as_json", "quiet",
+     "verbose", "debug", "version"}
+)  # fmt: skip
+
+
+def _sections(parameters: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Which options each section may hold: how to read, and the rest."""
+    reading = {f.name for f in fields(ReadOptions)}
+    stored = [name for name in parameters if name not in _OF_THE_RUN]
+    return {
+        "read": tuple(name for name in stored if name in reading),
+        "fit": tuple(name for name in stored if name not in reading),
+    }
 
 
 def with_config(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
@@ -51,17 +62,18 @@ def with_config(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored(ctx: click.Context, config: dict[str, Any], where: str) -> dict[str, Any]:
-    known = ("paths", *SECTIONS, "settings")
+    parameters = {p.name or "": p for p in ctx.command.params}
+    sections = _sections(parameters)
+    known = ("paths", *sections, "settings")
     for section, content in config.items():
         if section not in known:
             raise UsageError(f"{where}: unknown section {section!r}", did_you_mean(section, known))
         if section != "paths" and not isinstance(content, dict):
             raise UsageError(f"{where}: {section} is no section", f"write [{section}] above it")
-    parameters = {p.name: p for p in ctx.command.params}
     found: dict[str, Any] = {}
     if "paths" in config:
         found["paths"] = tuple(_texts(config["paths"], f"{where}: paths"))
-    for section, names in SECTIONS.items():
+    for section, names in sections.items():
         for name, value in config.get(section, {}).items():
             if name not in names:
                 raise UsageError(f"{where}: unknown option {name!r}", did_you_mean(name, names))
