@@ -179,7 +179,8 @@ def _fill_h5(
     file.attrs.update(attributes)
     for i, run in enumerate(runs):
         group = file.create_group(f"trajectory_{i + 1}")
-        group.attrs["label"] = run.label
+        # A file name may be no text; HDF5 takes nothing else.
+        group.attrs["label"] = run.label.encode("utf-8", "backslashreplace").decode()
         group.create_dataset("frame", data=run.frame_index())
         rows = group.create_dataset("coordinates", (run.frames, run.dim), "f8", fletcher32=True)
         at = 0
