@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ALA2 := sample_data/ala2/run1.h5 sample_data/ala2/run2.h5
 PRINZ := sample_data/prinz/prinz.npy
+WAKE := sample_data/wake/wake.npz
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types docs bench validate clean
@@ -28,8 +29,10 @@ demo: $(READY)  ## install and run the main job on the sample data, results in d
 	$(BIN)/koopman fit $(PRINZ) --ensemble --dt 0.05 --model edmd --set basis=gaussians \
 		-o demo/prinz.koopman --force
 	$(BIN)/koopman plot demo/prinz.koopman
+	$(BIN)/koopman fit $(WAKE) -o demo/wake.koopman --force
+	$(BIN)/koopman forecast demo/wake.koopman --steps 50 --force
 	@echo
-	@echo "Results: demo/ala2.koopman  demo/ala2_slow.h5  demo/prinz.koopman"
+	@echo "Results: demo/ala2.koopman  demo/ala2_slow.h5  demo/prinz.koopman  demo/wake.koopman"
 	@echo "Figures: demo/ala2.koopman/figures  demo/prinz.koopman/figures"
 
 test: $(READY)  ## install and run the tests (a few minutes)

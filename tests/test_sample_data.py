@@ -22,11 +22,11 @@ def run(request):
 
 
 def test_size():
-    """All samples together stay under 6 MB."""
-    assert sum(f.stat().st_size for f in SAMPLES.rglob("*") if f.is_file()) < 6e6
+    """All samples together stay under 10 MB."""
+    assert sum(f.stat().st_size for f in SAMPLES.rglob("*") if f.is_file()) < 10e6
 
 
-@pytest.mark.parametrize("directory", ["ala2", "prinz"])
+@pytest.mark.parametrize("directory", ["ala2", "prinz", "wake", "enso"])
 def test_each_sample_is_documented(directory):
     """Every sample has a README with origin, licence and how it was made."""
     text = (SAMPLES / directory / "README.md").read_text(encoding="utf-8")
