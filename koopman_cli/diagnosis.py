@@ -15,7 +15,7 @@ from koopman_cli.analysis.certificate import (
     held_out,
     ill_conditioned,
 )
-from koopman_cli.analysis.crossings import Crossings, count_crossings
+from koopman_cli.analysis.crossings import count_crossings, disconnected, never_crossed
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.modes import (
     FEW_CROSSINGS,
@@ -31,14 +31,20 @@ from koopman_cli.analysis.modes import (
 )
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.spectrum import Context, describe_modes
-from koopman_cli.analysis.uncertainty import Influences, influences, mode_intervals
+from koopman_cli.analysis.states import Question, find_states
+from koopman_cli.analysis.uncertainty import (
+    Influences,
+    ModeInterval,
+    influences,
+    mode_intervals,
+)
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.types import Gap, Mode
+from koopman_cli.types import Gap, Mode, States
 from koopman_cli.validation import assign_folds
 
 Matrix = NDArray[np.float64]
@@ -70,6 +76,7 @@ class Diagnosis:
     values : eigenvalues, or None where the model has coherences only
     passed : the slow functions along the data
     moments : of these functions in the merged blocks, at the lag (and at twice the lag)
+    never_crossed : modes (from 0) that no trajectory ever crosses
     """
 
     view: View
@@ -77,10 +84,12 @@ class Diagnosis:
     modes: tuple[Mode, ...]
     values: NDArray[np.complex128] | None
     gap: Gap
+    states: States | None
     passed: SlowPass
     moments: BlockMoments
-    crossings: Crossings
+    never_crossed: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagnosis:
@@ -124,7 +133,13 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     gap = spectral_gap(effect, context.floor, barred)
-    return Diagnosis(view, effect, modes, values, gap, passed, moments, crossings, notes)
+    states = _states(found, view, gap, passed, context)
+    apart = never_crossed(modes, crossings)
+    warnings = disconnected(stream.labels, crossings, apart)
+    notes += _degenerate(modes, intervals)
+    return Diagnosis(
+        view, effect, modes, values, gap, states, passed, moments, apart, notes, warnings
+    )
 
 
 def _plain_view(found: Estimate) -> View:
@@ -144,6 +159,46 @@ def _view(found: Estimate) -> View:
 def _influences(found: Estimate, view: View) -> Influences:
     center = found.request.settings.center
     return influences(found.merged, view.solution, view.solver, view.count, center=center)
+
+
+def _degenerate(modes: tuple[Mode, ...], intervals: tuple[ModeInterval, ...]) -> tuple[str, ...]:
+    """Which resolved modes cannot be told apart; only the space they span is determined."""
+    told = []
+    for group in dict.fromkeys(interval.group for interval in intervals[: len(modes)]):
+        members = [i for i in group if i < len(modes) and modes[i].verdict == "resolved"]
+        real = all(not (modes[i].eigenvalue or 0j).imag for i in members)
+        if len(members) > 1 and real:
+            named = " and ".join(str(i + 1) for i in members)
+            told.append(
+                f"modes {named} are degenerate within their errors: only the space they span is "
+                "determined"
+            )
+    return tuple(told)
+
+
+def _states(
+    found: Estimate, view: View, gap: Gap, passed: SlowPass, context: Context
+) -> States | None:
+    """States of the slow modes before a gap; None without one, or for coherences."""
+    values = view.solution.eigenvalues
+    if gap.after is None or values is None or view.solver == "svd":
+        return None
+    if np.any(values[: gap.after].imag != 0) or found.request.reweights:
+        return None
+    asked = Question(
+        context.lag,
+        len(found.lift.names),
+        found.merged,
+        reversible=view.solver == "reversible",
+        chosen_by="gap",
+        slowest=found.slowest,
+        reliable=not any("unreliable" in warning for warning in found.warnings),
+        seed=found.request.seed,
+    )
+    try:
+        return find_states(passed.first(gap.after), asked, found.request.progress)
+    except SupportError:
+        return None
 
 
 # ------------------------------------------------------------------ the projection pass

@@ -41,7 +41,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     gap = None if request.name in FLOWS else judged.gap
     if request.name in FLOWS:
         modes = flow_verdicts(found, stream, judged, context)
-    warnings = [*found.warnings]
+    warnings = [*found.warnings, *judged.warnings]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     if found.solution.singular_values is not None and values is None:
@@ -52,6 +52,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
         _is_slow(mode, context) for mode in modes
     )
+    none_slow = none_slow and not judged.never_crossed
     if request.name in FLOWS:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
@@ -69,6 +70,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         modes=modes,
         score=found.score,
         gap=gap,
+        states=None if gap is None else judged.states,
         lag_scan=scan,
         dim_choice=found.dims,
         notes=tuple(notes),

@@ -336,6 +336,57 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class ChapmanKolmogorov:
+    """Whether the states at the lag predict those at multiples of it.
+
+    lags : multiples of the lag, in frames
+    predicted, estimated : (lags, states) probability to be in a state again, from the lag by
+        powers and straight from the data; ``error`` of the estimate
+    deviation : largest difference of any element of the two transition matrices
+    p : probability of deviations as large by chance, corrected for the number of them
+    """
+
+    lags: tuple[int, ...]
+    predicted: tuple[tuple[float, ...], ...]
+    estimated: tuple[tuple[float, ...], ...]
+    error: tuple[tuple[float, ...], ...]
+    deviation: float
+    p: float
+    verdict: Literal["passed", "failed"]
+
+
+@dataclass(frozen=True)
+class States:
+    """Metastable states of a model: memberships chi(x) = [1, psi(x)] matrix, clipped to >= 0.
+
+    chosen_by : "gap" or "user"
+    hard, soft : populations by largest membership and by mean membership
+    lifetimes : None where a state is never left
+    transition_matrix : at the lag of the model, rows sum to 1
+    mfpt : mean first-passage times from state i to state j, None on the diagonal and where
+        there is none
+    crispness : in (0, 1], 1 for states without overlap
+    mean, functions : (m,), (m, k): psi = (chi - mean) functions of the lifted features
+    matrix : (k + 1, k + 1)
+    """
+
+    count: int
+    chosen_by: Literal["gap", "user"]
+    hard: tuple[Quantity, ...]
+    soft: tuple[Quantity, ...]
+    lifetimes: tuple[Quantity | None, ...]
+    transition_matrix: tuple[tuple[float, ...], ...]
+    mfpt: tuple[tuple[Quantity | None, ...], ...]
+    crispness: float
+    mean: Array
+    functions: Array
+    matrix: Array
+    chapman_kolmogorov: ChapmanKolmogorov | None = None
+    reliable: bool = True
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class InputSummary:
     """What was read, as ``summary.json`` tells it. ``files`` holds (path, sha256, frames)."""
 
@@ -406,6 +457,7 @@ class FitResult:
     modes: tuple[Mode, ...]
     score: Score | None
     gap: Gap | None = None
+    states: States | None = None
     lag_scan: LagScan | None = None
     dim_choice: DimChoice | None = None
     projection: Projection | None = None

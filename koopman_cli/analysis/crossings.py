@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.projection import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.types import Mode
 
 Matrix = NDArray[np.float64]
 
@@ -97,3 +99,36 @@ def _changes(side: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int
             found[j] = np.count_nonzero(np.diff(seen))
             last[j] = seen[-1]
     return found
+
+
+def never_crossed(modes: Sequence[Mode], found: Crossings) -> tuple[int, ...]:
+    """Modes (from 0), slower than the lag, that no trajectory ever crosses."""
+    return tuple(
+        i
+        for i, (mode, count) in enumerate(zip(modes, found.counts, strict=False))
+        if count == 0 and mode.eigenvalue is not None and mode.eigenvalue.real > np.exp(-1.0)
+    )
+
+
+def disconnected(labels: Sequence[str], found: Crossings, apart: Sequence[int]) -> tuple[str, ...]:
+    """One warning per mode of ``apart`` that names the trajectories on either side.
+
+    >>> sides = Crossings(np.array([0]), np.array([[-1], [1], [1]]))
+    >>> disconnected(["a", "b", "c"], sides, [0])[0].split(";")[0]
+    'the data are disconnected along mode 1: {a} and {b, c} never meet'
+    """
+    told = []
+    for i in apart:
+        sets = []
+        for side in (-1, 1):
+            here = [
+                label for label, at in zip(labels, found.sides[:, i], strict=True) if at == side
+            ]
+            if here:
+                rest = f" and {len(here) - 3} more" if len(here) > 3 else ""
+                sets.append(f"{{{', '.join(here[:3])}{rest}}}")
+        named = f": {' and '.join(sets)} never meet" if len(sets) > 1 else ""
+        told.append(
+            f"the data are disconnected along mode {i + 1}{named}; no timescale follows from them"
+        )
+    return tuple(told)

@@ -53,6 +53,7 @@ def noise_floor(
     *,
     reversible: bool,
     rtol: float = 1e-10,
+    ridge: float = 0.0,
     seed: int = 0,
 ) -> float | None:
     """95% quantile of the leading eigenvalue (singular value) of shifted pairs.
@@ -65,6 +66,8 @@ def noise_floor(
         File of each pair.
     reversible : bool
         Symmetrise, as the model did; else singular values.
+    ridge : float
+        Added to the variances, as the model did.
 
     Returns
     -------
@@ -81,12 +84,16 @@ def noise_floor(
     spread = np.minimum(x.std(axis=0), y.std(axis=0))
     size = np.maximum(np.abs(x).max(axis=0, initial=0), 1e-300) if n else spread
     moving = spread > 1e-7 * size
-    if n < max(2 * MIN_PER_FILE, PAIRS_PER_FUNCTION * moving.sum()) or not moving.any():
+    # A ridge fits no more functions than it leaves alone, however many there are.
+    needed = 0 if ridge else PAIRS_PER_FUNCTION * moving.sum()
+    if n < max(2 * MIN_PER_FILE, needed) or not moving.any():
         return None
     x, y = x[:, moving] - x[:, moving].mean(axis=0), y[:, moving] - y[:, moving].mean(axis=0)
     c00, c11 = x.T @ x / n, y.T @ y / n
     if reversible:
         c00 = c11 = (c00 + c11) / 2
+    if ridge:
+        c00, c11 = (c + ridge * np.eye(len(c)) for c in (c00, c11))
     x, y = x @ whiten(c00, rtol).matrix, y @ whiten(c11, rtol).matrix
     rng = np.random.default_rng(seed)
     leading = []

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate
-from koopman_cli.blocks import plan_blocks
+from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import FeatureSpec, Progress, no_progress
@@ -82,9 +82,6 @@ class SlowPass:
         """
         base, raw = self.stream, self.stream.n_features
         most = max(256, base.chunk_frames() * raw // max(raw, width))
-        plan = plan_blocks(
-            base.segments, [lags[0]], width, window=base.window, origins=base.origins
-        )
         both = np.column_stack([self.functions, self.beside])
         k = self.functions.shape[1]
 
@@ -105,11 +102,49 @@ class SlowPass:
         moments, _ = accumulate(
             self._with_columns(read, both.shape[1]),
             list(lags),
-            plan=replace(plan, lags=tuple(lags)),
+            plan=self._plan(lags, width),
             precision="float64",
             progress=progress,
         )
         return moments
+
+    def slow_moments(
+        self,
+        lags: Sequence[int],
+        width: int,
+        lift: tuple[int, Function],
+        progress: Progress = no_progress,
+    ) -> BlockMoments:
+        """Block moments of functions of the slow functions, in the blocks of the model.
+
+        Parameters
+        ----------
+        lags : sequence of int
+            The lag of the model first.
+        width : int
+            Functions of the lift, which decided the blocks of the model.
+        lift : (q, function)
+            Of a chunk of slow functions.
+        """
+        moments, _ = accumulate(
+            self.slow, list(lags), lift=lift, plan=self._plan(lags, width), precision="float64",
+            progress=progress,
+        )  # fmt: skip
+        return moments
+
+    def first(self, count: int) -> SlowPass:
+        """The same pass with the leading functions only; what is kept is shared."""
+        kept = {i: values[:, :count] for i, values in self.kept.items()}
+        return replace(
+            self, functions=self.functions[:, :count], beside=self.beside[:, :0], kept=kept
+        )
+
+    def _plan(self, lags: Sequence[int], width: int) -> BlockPlan:
+        base = self.stream
+        plan = plan_blocks(
+            base.segments, [lags[0]], width, window=base.window, origins=base.origins
+        )
+        return replace(plan, lags=tuple(lags))
 
     @property
     def slow(self) -> FeatureStream:

@@ -1,0 +1,283 @@
+"""Metastable states: populations, lifetimes, transitions and their error bars.
+
+Memberships come from PCCA+; everything else from their moments in blocks, in one reading of
+the slow functions: with M00 = <chi, chi> and M01(s) = <chi, K_s chi> over all pairs, the coarse
+transition matrix is P(s) = M00^-1 M01(s). Its rows sum to 1 because the memberships do, and its
+eigenvalues are those of the model. Error bars re-solve with every block reweighted.
+Source: Kube and Weber, J. Chem. Phys. 126, 024103 (2007); Prinz et al., J. Chem. Phys. 134,
+174105 (2011) for the Chapman-Kolmogorov test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.analysis.coarse import first_passages, lifetimes
+from koopman_cli.analysis.pcca import Simplex, simplex
+from koopman_cli.analysis.projection import gather, thinned_frames
+from koopman_cli.analysis.slowpass import SlowPass
+from koopman_cli.analysis.uncertainty import Stack, resampled, student
+from koopman_cli.moments import BlockMoments
+from koopman_cli.types import ChapmanKolmogorov, Lag, Progress, Quantity, States, no_progress
+
+Matrix = NDArray[np.float64]
+
+#: Frames from which the simplex is learnt.
+SAMPLE = 20_000
+
+#: Multiples of the lag that the Chapman-Kolmogorov test looks at, at most.
+MAX_MULTIPLES = 6
+
+#: Significance of the Chapman-Kolmogorov test.
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Question:
+    """What states are asked for.
+
+    lag : of the model
+    width : functions of the lift, which decided the blocks of the model
+    merged : blocks of the model, merged to independent ones
+    reversible : average both directions of time
+    chosen_by : "gap" or "user"
+    slowest : slowest timescale in frames
+    """
+
+    lag: Lag
+    width: int
+    merged: BlockMoments
+    reversible: bool
+    chosen_by: str
+    slowest: float
+    reliable: bool = True
+    seed: int = 0
+
+
+def find_states(passed: SlowPass, asked: Question, progress: Progress = no_progress) -> States:
+    """States of the m slow functions of a projection pass: m + 1 of them, largest first.
+
+    Parameters
+    ----------
+    passed : SlowPass
+        With exactly the m slow functions.
+    asked : Question
+
+    Raises
+    ------
+    SupportError
+        If the functions do not span a simplex.
+    """
+    slow = passed.slow
+    sample = gather(slow, thinned_frames(slow.lengths, SAMPLE))
+    found = simplex(np.concatenate([s for s in sample if len(s)]), asked.seed)
+    lags = [k * asked.lag.frames for k in multiples(asked, slow.segments)]
+    n = found.matrix.shape[0]
+    moments = passed.slow_moments(
+        lags, asked.width, (2 * n, lambda psi: _both(found, psi)), progress
+    ).merged_like(asked.merged)
+    order = np.argsort(-_soft(moments, n), kind="stable")
+    matrix = found.matrix[:, order]
+    moments = _reordered(moments, np.concatenate([order, n + order]))
+    value, influence, stack = resampled(moments, lambda b: _numbers(b, n, asked.reversible))
+    return _describe(passed, asked, (replace(found, matrix=matrix), n), (value, influence, stack),
+                     _chapman_kolmogorov(moments, n, asked))  # fmt: skip
+
+
+def _both(found: Simplex, psi: Matrix) -> Matrix:
+    """Memberships and, beside them, the indicators of the largest."""
+    chi = found.memberships(psi)
+    hard = np.zeros_like(chi)
+    hard[np.arange(len(chi)), np.argmax(chi, axis=1)] = 1.0
+    return np.column_stack([chi, hard])
+
+
+def multiples(asked: Question, segments: Sequence[NDArray[np.int64]]) -> list[int]:
+    """1 and further multiples of the lag, up to the slowest timescale and half a block.
+
+    k tau stays below half of the longest trajectory and of the typical block: farther the
+    data cannot tell.
+    """
+    longest = max(int(b - a) for part in segments for a, b in part)
+    inside = asked.merged.is_block
+    block = float(np.median((asked.merged.stop - asked.merged.start)[inside]))
+    tau = asked.lag.frames
+    most = int(min(longest / 2, block / 2, max(asked.slowest, 5 * tau)) // tau)
+    grid = np.unique(np.round(np.geomspace(1, max(most, 1), MAX_MULTIPLES)).astype(int))
+    return [int(k) for k in grid]
+
+
+# ------------------------------------------------------------------ from moments to numbers
+
+
+def _raw(blocks: BlockMoments, lag: int | None = None) -> tuple[Matrix, Matrix, Matrix, float]:
+    """Uncentred sums of all pairs, in the units of the functions, and the number of pairs."""
+    total = blocks.total(lag)
+    about = total.rebased(np.zeros_like(total.shift), np.ones_like(total.scale))
+    return about.xx, about.xy, about.yy, about.n
+
+
+def _soft(blocks: BlockMoments, n: int) -> Matrix:
+    xx, _, yy, pairs = _raw(blocks)
+    return np.asarray((xx[:n, -1] + yy[:n, -1]) / (2 * pairs), np.float64)
+
+
+def transition_matrix(
+    blocks: BlockMoments, n: int, *, reversible: bool, lag: int | None = None
+) -> Matrix:
+    """P = M00^-1 M01 of the first ``n`` functions, which sum to 1."""
+    xx, xy, yy, _ = _raw(blocks, lag)
+    m00, m01 = xx[:n, :n], xy[:n, :n]
+    if reversible:
+        m00 = np.asarray((m00 + yy[:n, :n]) / 2, np.float64)
+        m01 = np.asarray((m01 + m01.T) / 2, np.float64)
+    return np.asarray(np.linalg.solve(m00, m01), np.float64)
+
+
+def _numbers(blocks: BlockMoments, n: int, reversible: bool) -> Matrix:
+    """Everything that gets an interval, in one row: populations, P, log times."""
+    xx, _, yy, pairs = _raw(blocks)
+    populations = (xx[: 2 * n, -1] + yy[: 2 * n, -1]) / (2 * pairs)
+    p = transition_matrix(blocks, n, reversible=reversible)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        stay = np.log(lifetimes(p))
+        # The diagonal is no passage; 1 there keeps its logarithm finite.
+        passages = np.log(first_passages(p) + np.eye(n)).ravel()
+    row: Matrix = np.concatenate([populations, p.ravel(), stay, passages])
+    return row
+
+
+def _reordered(blocks: BlockMoments, order: NDArray[np.int64]) -> BlockMoments:
+    kept = np.append(order, len(order))
+    rows, columns = np.ix_(kept, kept)
+    parts = {name: getattr(blocks, name)[:, :, rows, columns] for name in ("xx", "xy", "yy")}
+    return replace(blocks, shift=blocks.shift[order], scale=blocks.scale[order], **parts)
+
+
+def _describe(
+    passed: SlowPass,
+    asked: Question,
+    what: tuple[Simplex, int],
+    numbers: tuple[Matrix, Matrix, Stack],
+    test: ChapmanKolmogorov | None,
+) -> States:
+    found, n = what
+    value, influence, stack = numbers
+    error = stack.error(influence)
+    t = student(len(influence))
+    step, unit = asked.lag.value, asked.lag.unit
+    soft = tuple(population(float(value[i]), float(error[i]), t) for i in range(n))
+    hard = tuple(population(float(value[n + i]), float(error[n + i]), t) for i in range(n))
+    p, at = value[2 * n : 2 * n + n * n].reshape(n, n), 2 * n + n * n
+    stays = tuple(duration(value[at + i], error[at + i], (t, step, unit)) for i in range(n))
+    at += n
+    passages = tuple(
+        tuple(
+            None
+            if i == j
+            else duration(value[at + i * n + j], error[at + i * n + j], (t, step, unit))
+            for j in range(n)
+        )
+        for i in range(n)
+    )
+    notes = () if p.min() > -1e-3 else (
+        "the states overlap in time: some coarse transition probabilities are below zero",
+    )  # fmt: skip
+    return States(
+        count=n,
+        chosen_by="user" if asked.chosen_by == "user" else "gap",
+        hard=hard,
+        soft=soft,
+        lifetimes=stays,
+        transition_matrix=tuple(tuple(float(x) for x in row) for row in p),
+        mfpt=passages,
+        crispness=found.crispness,
+        mean=passed.mean,
+        functions=passed.functions,
+        matrix=found.matrix,
+        chapman_kolmogorov=test,
+        reliable=asked.reliable,
+        notes=notes,
+    )
+
+
+def population(value: float, error: float, t: float) -> Quantity:
+    """A population with its interval on the logit scale, which stays inside 0 and 1.
+
+    >>> q = population(0.2, 0.02, 2.0)
+    >>> round(q.low, 3), round(q.high, 3)
+    (0.163, 0.243)
+    """
+    if not 0 < value < 1 or not np.isfinite(error):
+        return Quantity(value)
+    middle, spread = np.log(value / (1 - value)), t * error / (value * (1 - value))
+    low, high = (float(1 / (1 + np.exp(-(middle + s)))) for s in (-spread, spread))
+    return Quantity(value, low, high)
+
+
+def duration(log: float, error: float, how: tuple[float, float, str]) -> Quantity | None:
+    """A time from its logarithm, with its interval; None where it is not defined."""
+    t, step, unit = how
+    if not np.isfinite(log):
+        return None
+    value = float(np.exp(log)) * step
+    if not np.isfinite(error) or t * error > 50:
+        return Quantity(value, unit=unit)
+    spread = float(np.exp(t * error))
+    return Quantity(value, value / spread, value * spread, unit)
+
+
+# ------------------------------------------------------------------ Chapman-Kolmogorov
+
+
+def _chapman_kolmogorov(blocks: BlockMoments, n: int, asked: Question) -> ChapmanKolmogorov | None:
+    """Compare P(k tau) with P(tau)^k, element by element; None where only one lag fits."""
+    lags = blocks.lags
+    if len(lags) < 2:
+        return None
+    steps = [lag // lags[0] for lag in lags]
+
+    def matrices(b: BlockMoments) -> Matrix:
+        first = transition_matrix(b, n, reversible=asked.reversible, lag=lags[0])
+        own = [transition_matrix(b, n, reversible=asked.reversible, lag=lag) for lag in lags]
+        powers = [np.linalg.matrix_power(first, k) for k in steps]
+        return np.stack([np.stack(powers), np.stack(own)])
+
+    value, influence, stack = resampled(blocks, matrices)
+    error = stack.error(influence[:, 1])
+    difference = value[1] - value[0]
+    spread = stack.error(influence[:, 1] - influence[:, 0])
+    p = corrected(difference[1:], spread[1:], len(influence))
+    diagonal = np.arange(n)
+
+    def rows(m: Matrix) -> tuple[tuple[float, ...], ...]:
+        return tuple(tuple(float(x) for x in row) for row in m[:, diagonal, diagonal])
+
+    return ChapmanKolmogorov(
+        lags=tuple(lags),
+        predicted=rows(value[0]),
+        estimated=rows(value[1]),
+        error=rows(error),
+        deviation=float(np.abs(difference[1:]).max()),
+        p=p,
+        verdict="failed" if p < LEVEL else "passed",
+    )
+
+
+def corrected(difference: Matrix, error: Matrix, blocks: int) -> float:
+    """Smallest two-sided p of all differences, times their number (Bonferroni), at most 1.
+
+    >>> round(corrected(np.array([0.0, 3.0]), np.array([1.0, 1.0]), 1000), 4)
+    0.0055
+    """
+    from scipy.special import stdtr
+
+    told = error > 1e-12
+    if not told.any():
+        return 1.0
+    t = np.abs(difference[told]) / error[told]
+    return float(min(1.0, np.count_nonzero(told) * 2 * stdtr(blocks - 1, -t.max())))
