@@ -17,7 +17,18 @@ from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
 #: Verbs in the order of a piece of work; each is ``koopman_cli/cli/<verb>.py:command``.
-VERBS = ("info", "fit", "vamp-score", "timescales", "transform", "forecast", "plot", "models", "features")
+VERBS = (
+    "info",
+    "fit",
+    "vamp-score",
+    "timescales",
+    "states",
+    "transform",
+    "forecast",
+    "plot",
+    "models",
+    "features",
+)
 
 
 class LazyGroup(click.Group):

@@ -10,7 +10,17 @@ from typing import Any
 from koopman_cli import __version__
 from koopman_cli.store.atomic import write_atomic
 from koopman_cli.store.plain import to_plain
-from koopman_cli.types import FitResult, Gap, InputSummary, Mode, Model, Quantity, Score, ScoreEntry
+from koopman_cli.types import (
+    FitResult,
+    Gap,
+    InputSummary,
+    Mode,
+    Model,
+    Quantity,
+    Score,
+    ScoreEntry,
+    States,
+)
 
 #: Version of the layout of summary.json.
 SCHEMA = 1
@@ -94,6 +104,7 @@ def _mode(mode: Mode) -> dict[str, Any]:
         "growth": quantity(mode.growth),
         "amplitude": quantity(mode.amplitude),
         "residual": number(mode.residual),
+        "spectral_bias": number(mode.spectral_bias),
         "certificate": None
         if c is None
         else {"low": number(c.get("low")), "high": number(c.get("high")), "kind": c.get("kind")},
@@ -110,6 +121,27 @@ def _gap(gap: Gap | None) -> dict[str, Any] | None:
         "ratio": quantity(gap.ratio),
         "resolved": bool(gap.resolved),
         "reason": gap.reason,
+    }
+
+
+def states(found: States | None) -> dict[str, Any] | None:
+    """``states`` of the schema; times are null where a state is never left or reached."""
+    if found is None:
+        return None
+    test = found.chapman_kolmogorov
+    return {
+        "count": int(found.count),
+        "chosen_by": found.chosen_by,
+        "populations": {
+            "hard": [quantity(q) for q in found.hard],
+            "soft": [quantity(q) for q in found.soft],
+        },
+        "lifetimes": [quantity(q) for q in found.lifetimes],
+        "transition_matrix": [[number(x) for x in row] for row in found.transition_matrix],
+        "mfpt": [[quantity(q) for q in row] for row in found.mfpt],
+        "chapman_kolmogorov": None
+        if test is None
+        else {"p": number(test.p), "verdict": test.verdict},
     }
 
 
@@ -149,7 +181,7 @@ def summary(result: FitResult) -> dict[str, Any]:
         "score": _score(result.score),
         "modes": [_mode(mode) for mode in result.modes],
         "gap": _gap(result.gap),
-        "states": None,
+        "states": states(result.states),
         "warnings": list(result.warnings),
     }
 

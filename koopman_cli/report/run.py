@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,22 @@ def open_run(path: str | os.PathLike[str]) -> Run:
             f"{str(folder / SUMMARY)!r} is damaged: {error}", "fit again, or take a good copy"
         ) from error
     return Run(folder, result, told)
+
+
+def put_states(run: Run, write: Callable[[Path], object]) -> Path:
+    """Let ``write`` fill a new folder, and put it in place as RUN/states in one step.
+
+    Raises
+    ------
+    FileError
+        If the file system refuses; what was there is then still there.
+    """
+    out = run.path / "states"
+    new = sibling(out, "new")
+    with refusals(out, "write"):
+        try:
+            write(new)
+            _put_in_place(new, out)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+    return out

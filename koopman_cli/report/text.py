@@ -228,6 +228,10 @@ def render_fit(result: FitResult, console: Console, run: Path | None = None) -> 
         say("")
     if result.gap is not None:
         say(gap_line(result.gap))
+    if result.states is not None:
+        from koopman_cli.report.statetext import render_states
+
+        render_states(result.states, console)
     for warning in result.warnings:
         say(f"Warning: {warning}", "yellow")
     if run is not None:

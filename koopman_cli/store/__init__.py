@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import ModelFileError
 from koopman_cli.store import container
 from koopman_cli.store.plain import dumps, from_plain, tuples
+from koopman_cli.store.states import ARRAYS, states_from_plain, states_to_plain
 from koopman_cli.types import (
     DimChoice,
     FeatureSpec,
@@ -30,6 +31,7 @@ from koopman_cli.types import (
     Model,
     Projection,
     Score,
+    States,
     TimeStep,
 )
 
@@ -116,6 +118,9 @@ def _result_tree(result: FitResult) -> Tree:
     tree = {"result/json": _json({name: getattr(result, name) for name in parts})}
     if result.flow is not None:
         tree |= _flow_tree(result.flow)
+    if result.states is not None:
+        tree["states/json"] = _json(states_to_plain(result.states))
+        tree |= {f"states/{name}": np.asarray(getattr(result.states, name)) for name in ARRAYS}
     scan = result.lag_scan
     if scan is not None:
         told = {"chosen": scan.chosen, "converged": scan.converged, "reason": scan.reason}
@@ -259,6 +264,11 @@ class _Tree:
         timescales = self.arrays["lag_scan/timescales"]
         return LagScan(lags=lags, timescales=timescales, **self.json("lag_scan"))
 
+    def states(self) -> States | None:
+        if "states/json" not in self.arrays:
+            return None
+        return states_from_plain(self.json("states"), _under(self.arrays, "states"))
+
     def result(self) -> FitResult:
         told = self.json("result")
         return FitResult(
@@ -267,6 +277,7 @@ class _Tree:
             modes=from_plain(tuple[Mode, ...], told["modes"]),
             score=from_plain(Score | None, told["score"]),
             gap=from_plain(Gap | None, told["gap"]),
+            states=self.states(),
             dim_choice=from_plain(DimChoice | None, told["dim_choice"]),
             lag_scan=self.lag_scan(),
             projection=self.projection(),

@@ -1,0 +1,51 @@
+"""Metastable states as a table and a line on the Chapman-Kolmogorov test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from koopman_cli.report.text import add_row, make_table, quantity
+from koopman_cli.types import ChapmanKolmogorov, States
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def test_line(test: ChapmanKolmogorov | None) -> str:
+    """One sentence on the Chapman-Kolmogorov test.
+
+    >>> test_line(None)
+    'Chapman-Kolmogorov test: not possible, no multiple of the lag fits into the data'
+    """
+    if test is None:
+        return "Chapman-Kolmogorov test: not possible, no multiple of the lag fits into the data"
+    return (
+        f"Chapman-Kolmogorov test {test.verdict} (p = {test.p:.2g} up to lag {test.lags[-1]} "
+        f"frames, largest deviation {test.deviation:.2g})"
+    )
+
+
+def render_states(states: States, console: Console) -> None:
+    """Print states, largest first: populations, lifetimes, first passages, the test."""
+
+    def say(line: str, style: str | None = None) -> None:
+        console.print(line, style=style, markup=False, highlight=False)
+
+    chosen = "chosen by the user" if states.chosen_by == "user" else "from the spectral gap"
+    say(f"\n{states.count} metastable states ({chosen})", "bold")
+    table = make_table(["state", "population (hard)", "population (soft)", "lifetime"])
+    for i in range(states.count):
+        cells = (states.hard[i], states.soft[i], states.lifetimes[i])
+        add_row(table, [str(i + 1), *(quantity(q) for q in cells)])
+    console.print(table)
+    say("\nMean first-passage times, from row to column", "bold")
+    table = make_table(["", *(f"to {j + 1}" for j in range(states.count))])
+    for i, row in enumerate(states.mfpt):
+        add_row(table, [f"from {i + 1}", *(quantity(q) for q in row)])
+    console.print(table)
+    say("")
+    say(test_line(states.chapman_kolmogorov))
+    for note in states.notes:
+        say(f"Note: {note}")
+    if not states.reliable:
+        say("Warning: the intervals are unreliable (fewer than 20 independent blocks)", "yellow")

@@ -1,0 +1,298 @@
+"""States of a stored model: another number of them, memberships of every frame, examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.analysis.coarse import committor
+from koopman_cli.analysis.lags import implied_timescales
+from koopman_cli.analysis.slowpass import SlowPass
+from koopman_cli.analysis.states import Question, find_states
+from koopman_cli.errors import DataError, SupportError, UsageError
+from koopman_cli.estimate import merge_blocks
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import evaluator
+from koopman_cli.models.solve import solve
+from koopman_cli.source import open_paths, reopen
+from koopman_cli.types import (
+    FitResult,
+    Model,
+    Progress,
+    ReadOptions,
+    States,
+    Trajectory,
+    no_progress,
+)
+
+Matrix = NDArray[np.float64]
+
+#: Memberships above this share of the largest make the core of a state.
+CORE = 0.9
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """States with the membership of every frame and examples of each.
+
+    memberships : one (frames, count) array per trajectory
+    examples : per state, rows (trajectory, row, frame as read), nearest to its core first
+    committor : per state, probability to reach the end before the start; None if not asked for
+    """
+
+    states: States
+    stream: FeatureStream
+    trajectories: tuple[Trajectory, ...]
+    memberships: tuple[Matrix, ...]
+    examples: tuple[NDArray[np.int64], ...]
+    committor: Matrix | None = None
+
+
+def slow_functions(model: Model) -> tuple[Matrix, Matrix, NDArray[np.complex128]]:
+    """Mean, functions (m, k) and eigenvalues of a model, where it has timescales at all.
+
+    svd models are solved once more, reversibly in their own span.
+
+    Raises
+    ------
+    SupportError
+        If the model has coherences only, or complex or non-positive leading eigenvalues.
+    """
+    if model.eigenvalues is None:
+        raise SupportError(
+            "the model has coherences only, so there are no metastable states",
+            "the data are not reversible in time; for coherent sets see the eigenfunctions",
+        )
+    if model.solve != "svd":
+        return np.asarray(model.mean), np.asarray(model.left), model.eigenvalues
+    k = model.left.shape[1]
+    if model.basis is None:
+        small = model.blocks.total().projected(model.mean, model.left)
+    else:
+        # Stored moments are those of the leading whitened directions, which start with left.
+        q = model.basis.shape[1]
+        small = model.blocks.total().projected(np.zeros(q), np.eye(q)[:, :k])
+    inner = solve(small, "reversible")
+    assert inner.eigenvalues is not None
+    mean_in_span = inner.mean_x @ np.linalg.pinv(model.left)
+    mean = np.asarray(model.mean + mean_in_span, np.float64)
+    return mean, np.asarray(model.left @ inner.left, np.float64), inner.eigenvalues
+
+
+def _wanted(result: FitResult, count: int | None) -> tuple[int, str]:
+    """Number of states, and who chose it."""
+    if count is not None:
+        if count < 2:
+            raise UsageError(f"--count {count}: at least two states", "for example --count 2")
+        return count, "user"
+    gap = result.gap
+    if gap is None or gap.after is None:
+        why = "" if gap is None else f" ({gap.reason})"
+        raise SupportError(
+            f"no spectral gap resolved, so the number of states is not known{why}",
+            "choose one with --count",
+        )
+    return gap.after + 1, "gap"
+
+
+def assign_states(
+    result: FitResult,
+    count: int | None = None,
+    *,
+    samples: int = 10,
+    between: tuple[int, int] | None = None,
+    progress: Progress = no_progress,
+) -> Assigned:
+    """Read the data of a run again and assign every frame to its states.
+
+    Parameters
+    ----------
+    result : FitResult
+        As read back from a RUN, ``config`` included.
+    count : int, optional
+        Number of states; by default one more than modes before the spectral gap.
+    samples : int
+        Examples of each state.
+    between : (start, end), optional
+        States, numbered from 0, of a committor.
+
+    Raises
+    ------
+    SupportError
+        No gap and no count; coherences only; modes that contradict reversibility.
+    DataError
+        If the input is no longer what was fitted.
+    """
+    n, chosen_by = _wanted(result, count)
+    mean, functions, values = slow_functions(result.model)
+    _check_modes(result, values, n - 1)
+    trajectories, stream = _read_again(result, progress)
+    passed = SlowPass.of(
+        stream, evaluator(result.model.lift), mean, functions[:, : n - 1], functions[:, :0]
+    )
+    states = find_states(passed, _question(result, passed, (values, chosen_by)), progress)
+    simplex = np.asarray(states.matrix, np.float64)
+    psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]
+    chi = tuple(_memberships(simplex, part) for part in psi)
+    path = None
+    if between is not None:
+        p = np.array(states.transition_matrix)
+        path = committor(p, [between[0]], [between[1]])
+    return Assigned(states, stream, trajectories, chi, _examples(stream, psi, chi, samples), path)
+
+
+def _memberships(matrix: Matrix, psi: Matrix) -> Matrix:
+    from koopman_cli.analysis.pcca import Simplex
+
+    return Simplex(matrix, np.empty((0, 0)), 0.0).memberships(psi)
+
+
+def _check_modes(result: FitResult, values: NDArray[np.complex128], m: int) -> None:
+    if any(mode.verdict == "invalid" for mode in result.modes):
+        raise SupportError(
+            "the modes contradict reversibility, so there are no metastable states",
+            "use a model for driven systems: vamp, or edmd with solve=eig",
+        )
+    if m > len(values):
+        raise UsageError(
+            f"{m + 1} states need {m} slow functions; the model has {len(values)}",
+            f"take --count {len(values) + 1} or fewer",
+        )
+    if np.any(values[:m].imag != 0) or np.any(values[:m].real <= 0):
+        raise SupportError(
+            f"the leading {m} eigenvalues are not all real and positive: no metastable states",
+            "take fewer states, or a reversible model",
+        )
+
+
+def _read_again(
+    result: FitResult, progress: Progress
+) -> tuple[tuple[Trajectory, ...], FeatureStream]:
+    config: Mapping[str, Any] = result.config
+    paths = list(config.get("paths", ()))
+    if not paths:
+        raise DataError("the run was fitted to arrays in memory", "fit to files, then ask again")
+    known = {f.name for f in fields(ReadOptions)}
+    told = {name: value for name, value in config.get("read", {}).items() if name in known}
+    told["var"] = tuple(told.get("var") or ())
+    read = ReadOptions(**told)
+    trajectories = open_paths(paths, read, progress)
+    stream = reopen(paths, result.model.features, read, progress).cached()
+    if stream.n_frames != result.input.frames:
+        raise DataError(
+            f"{paths[0]}: the run was fitted to {result.input.frames} frames, "
+            f"now there are {stream.n_frames}",
+            "fit again",
+        )
+    return trajectories, stream
+
+
+def _question(
+    result: FitResult, passed: SlowPass, known: tuple[NDArray[np.complex128], str]
+) -> Question:
+    values, chosen_by = known
+    model = result.model
+    width, lag = len(model.lift.names), model.lag.frames
+    k = passed.functions.shape[1]
+    fine = passed.slow_moments([lag], width, (k, lambda psi: psi))
+    slowest = float(np.nanmax(np.append(implied_timescales(values[:1], lag), lag)))
+    merged, unreliable = merge_blocks(fine, slowest, lag)
+    return Question(
+        model.lag,
+        width,
+        merged,
+        reversible=model.solve != "eig",
+        chosen_by=chosen_by,
+        slowest=slowest,
+        reliable=unreliable is None,
+        seed=model.seed,
+    )
+
+
+def _examples(
+    stream: FeatureStream, psi: list[Matrix], chi: tuple[Matrix, ...], samples: int
+) -> tuple[NDArray[np.int64], ...]:
+    """Frames nearest the mean of the core of each state, in units of the spread there."""
+    values, member = np.concatenate(psi), np.concatenate(chi)
+    owner = np.repeat(np.arange(len(psi)), [len(p) for p in psi])
+    row = np.concatenate([np.arange(len(p)) for p in psi])
+    spread = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
+    found = []
+    for i in range(member.shape[1]):
+        core = member[:, i] >= CORE * member[:, i].max()
+        distance = np.sum(((values - values[core].mean(axis=0)) / spread) ** 2, axis=1)
+        distance[np.argmax(member, axis=1) != i] = np.inf
+        # Stable, so that equal frames come in time order; frames of other states never.
+        nearest = np.argsort(distance, kind="stable")[:samples]
+        nearest = nearest[np.isfinite(distance[nearest])]
+        frames = np.array(
+            [stream.frame_index(int(owner[j]), row[[j]])[0] for j in nearest], np.int64
+        )
+        found.append(np.column_stack([owner[nearest], row[nearest], frames]))
+    return tuple(found)
+
+
+# ------------------------------------------------------------------ structures
+
+
+def structures(assigned: Assigned, state: int) -> Any:
+    """The examples of a state as an mdtraj trajectory, nearest to its core first.
+
+    Raises
+    ------
+    SupportError
+        If the input has no atoms.
+    """
+    if not assigned.trajectories or assigned.trajectories[0].topology is None:
+        raise SupportError("the input has no atoms to export", "see the frame list instead")
+    import mdtraj
+
+    rows = assigned.examples[state]
+    xyz: dict[int, Any] = {}
+    cells: dict[int, Any] = {}
+    for i, trajectory in enumerate(assigned.trajectories):
+        wanted = {int(r[2]): j for j, r in enumerate(rows) if r[0] == i}
+        for chunk in trajectory.read(1000) if wanted else ():
+            for frame in sorted(wanted):
+                at = frame - chunk.start
+                if 0 <= at < len(chunk.values):
+                    xyz[wanted[frame]] = np.array(chunk.values[at])
+                    cells[wanted[frame]] = None if chunk.cell is None else chunk.cell[at]
+            if all(j in xyz for j in wanted.values()):
+                break
+    order = sorted(xyz)
+    found = mdtraj.Trajectory(np.array([xyz[j] for j in order]), assigned.trajectories[0].topology)
+    if order and all(cells[j] is not None for j in order):
+        found.unitcell_vectors = np.array([cells[j] for j in order])
+    return found
+
+
+def write_states(assigned: Assigned, folder: Path, form: str = "pdb") -> tuple[Path, ...]:
+    """Write memberships, the frame list and, for MD, example structures into a new folder.
+
+    ``memberships.npy`` holds one row per frame, trajectories one after another; ``frames.csv``
+    lists the examples; ``state_1.pdb`` ... their structures.
+    """
+    folder.mkdir()
+    written = [folder / "memberships.npy", folder / "frames.csv"]
+    np.save(written[0], np.concatenate(assigned.memberships))
+    labels = assigned.stream.labels
+    lines = ["state,trajectory,frame,membership"]
+    for i, rows in enumerate(assigned.examples):
+        for owner, row, frame in rows.tolist():
+            label = labels[owner].replace('"', '""')
+            value = assigned.memberships[owner][row, i]
+            lines.append(f'{i + 1},"{label}",{frame},{value:.4f}')
+    written[1].write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if assigned.trajectories[0].topology is not None:
+        for i in range(assigned.states.count):
+            path = folder / f"state_{i + 1}.{form}"
+            found = structures(assigned, i)
+            found.save_pdb(str(path)) if form == "pdb" else found.save_xtc(str(path))
+            written.append(path)
+    return tuple(written)
