@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -61,6 +61,8 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
             stream = build_features(
                 trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
             )
+        # Stored with the model, so that new data give the same atoms.
+        stream = replace(stream, spec=replace(stream.spec, select=read.select))
         return Opened(stream, trajectories, stamps)
     arrays: Any = source
     stream = FeatureStream.from_arrays(arrays)
