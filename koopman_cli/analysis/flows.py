@@ -8,7 +8,7 @@ regression always returns one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -38,12 +38,13 @@ class Findings:
     """What is known of the modes of a flow beside their eigenvalues.
 
     left_over : which real eigenvalues come from a pair that the POD rank cuts in two
-    halves : (k, 2) ln(lambda) per lag in the first and second half, where they surely differ
+    halves : mode -> ln(lambda) in the first and second half, where they surely differ; None
+        for modes that only accompany such a one
     amplitudes : (k,) root-mean-square contribution per cell, in ``unit``
     """
 
     left_over: NDArray[np.bool_]
-    halves: dict[int, tuple[complex, complex]] = field(default_factory=dict)
+    halves: Mapping[int, tuple[complex, complex] | None] = field(default_factory=dict)
     amplitudes: Matrix | None = None
     unit: str = ""
 
@@ -141,6 +142,7 @@ def flow_modes(modes: Sequence[Mode], context: Context, found: Findings) -> tupl
     found : Findings
     """
     told = []
+    found = replace(found, halves=_all_or_own(modes, found))
     for j, mode in enumerate(modes):
         value = mode.eigenvalue
         assert value is not None
@@ -161,6 +163,19 @@ def flow_modes(modes: Sequence[Mode], context: Context, found: Findings) -> tupl
             )
         )
     return tuple(told)
+
+
+def _all_or_own(
+    modes: Sequence[Mode], found: Findings
+) -> dict[int, tuple[complex, complex] | None]:
+    """A flow whose largest oscillation is a transient has no other modes either: None."""
+    if found.amplitudes is None or not found.halves:
+        return dict(found.halves)
+    waves = [j for j, m in enumerate(modes) if m.eigenvalue is not None and m.eigenvalue.imag]
+    largest = max(waves, key=lambda j: float(found.amplitudes[j]), default=None)  # type: ignore[index]
+    if largest not in found.halves:
+        return dict(found.halves)
+    return {j: found.halves.get(j) for j in range(len(modes))}
 
 
 def _frequency(mode: Mode, value: complex, context: Context) -> Quantity | None:
@@ -216,7 +231,9 @@ def _alias(context: Context) -> str:
     return "; periods below twice the lag would alias"
 
 
-def _transient(halves: tuple[complex, complex], value: complex, context: Context) -> str:
+def _transient(halves: tuple[complex, complex] | None, value: complex, context: Context) -> str:
+    if halves is None:
+        return "the largest oscillation is a transient, so the flow has no modes of its own"
     unit = context.lag.unit
     (a, b), tau = halves, context.lag.value
     growth = f"growth {a.real / tau:.3g} to {b.real / tau:.3g} per {unit}"

@@ -398,7 +398,8 @@ def _single(
 
 
 def _exp(x: float) -> float:
-    return float(np.exp(np.clip(x, -700.0, 700.0)))
+    # Far enough from the limits of float64 to be multiplied by a timescale.
+    return float(np.exp(np.clip(x, -600.0, 600.0)))
 
 
 def _hull(pairs: list[Pair]) -> Pair:
