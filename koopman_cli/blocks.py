@@ -7,7 +7,7 @@ block and its neighbouring training blocks share no frame and are a lag apart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,10 @@ class BlockPlan:
     stop: NDArray[np.int64]
     frames: int
     skipped: int
+
+    def at(self, lags: Sequence[int]) -> BlockPlan:
+        """The same blocks for other lags, none longer than the longest planned for."""
+        return replace(self, lags=tuple(lags))
 
 
 def usable_lags(lengths: Sequence[int]) -> int:

@@ -13,15 +13,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from koopman_cli.accumulate import accumulate_turns
-from koopman_cli.analysis.floor import noise_floor
-from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.candidates import Candidate
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import slowest_timescale
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.lifts import evaluator
-from koopman_cli.linalg import RTOL
 from koopman_cli.models import family
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
@@ -113,11 +109,9 @@ class Scorer:
         begun = time.perf_counter()
         turns = accumulate_turns(
             self.stream,
-            replace(plan, lags=tuple(lags)),
-            lift=evaluator(lift),
+            plan.at(lags),
             limit=GRID_BYTES,
-            precision=request.precision,
-            progress=request.progress,
+            **request.how(lift),
         )
         for turn, (blocks, precision) in enumerate(turns, start=1):
             self.readings += 1
@@ -133,7 +127,7 @@ class Scorer:
             resolved = request.resolved(self.stream, lag)[0]
             lift = resolved.lift(self.stream, lag=lag)
             plan = self.plan(len(lift.names))
-            one = replace(plan, lags=(lag,))
+            one = plan.at((lag,))
             blocks, precision, _, passes = lifted_moments(self.stream, resolved, lift, lag, one)
             self.readings += passes
             seconds = time.perf_counter() - begun
@@ -158,7 +152,7 @@ class Scorer:
         lift = part.lift
         asked, request = request, part.request or request
         begun = time.perf_counter()
-        plan = replace(part.plan, lags=(part.lag,))
+        plan = part.plan.at((part.lag,))
         bound = Bound(self.stream, request, part.lag, part.precision, part.blocks, plan)
         solution = bound.solve(part.blocks.total())
         used = [dim for dim in dims if dim <= solution.rank]
@@ -208,14 +202,8 @@ class Scorer:
         key = (_lift_key(request, self.stream), request.solver, request.settings.rtol)
         if key not in self.floors:
             lag = min(self.design.lags)
-            pairs = sample_pairs(self.stream, lag, evaluator(part.lift), request.progress)
-            self.floors[key] = noise_floor(
-                pairs.x,
-                pairs.y,
-                pairs.groups,
-                reversible=request.solver == "reversible",
-                rtol=request.settings.rtol or RTOL[part.precision],
-                seed=request.seed,
+            self.floors[key] = request.noise_floor(
+                self.stream, part.lift, part.blocks.total(), lag, part.precision
             )
         return self.floors[key]
 

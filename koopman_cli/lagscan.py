@@ -7,7 +7,7 @@ the band. Where they stay constant within their bands the lag no longer matters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,7 +160,7 @@ def _turns(
         window=stream.window,
         origins=stream.origins,
     )
-    plan = replace(plan, lags=tuple(lags))
+    plan = plan.at(lags)
     if 3 * 8 * (width + 1) ** 2 * len(plan.is_block) * len(lags) > FINE_BYTES:
         coarse = plan_blocks(
             stream.segments,
@@ -170,14 +170,12 @@ def _turns(
             window=stream.window,
             origins=stream.origins,
         )
-        plan = pooled(replace(coarse, lags=tuple(lags)))
+        plan = pooled(coarse.at(lags))
     turns = accumulate_turns(
         stream,
         plan,
-        lift=function,
         limit=SCAN_BYTES,
-        precision=request.precision,
-        progress=request.progress,
+        **request.how(lift),
     )
     for blocks, precision in turns:
         for lag in blocks.lags:
