@@ -23,8 +23,9 @@ from koopman_cli.errors import DataError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.linalg import whiten
 from koopman_cli.moments import BlockMoments
-from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, Workers
+from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, bundles
 from koopman_cli.types import Progress, no_progress
+from koopman_cli.workers import Workers
 
 Matrix = NDArray[np.float64]
 Function = Callable[[NDArray[Any]], NDArray[Any]]
@@ -41,13 +42,15 @@ class Mapped:
     """What accumulation reads: a stream seen through a function of its chunks.
 
     width : columns that ``function`` gives; weights : optional weight of the pair that
-    starts at each frame, from the raw chunk.
+    starts at each frame, from the raw chunk. device : where the function computes and
+    products are taken, None for numpy.
     """
 
     stream: FeatureStream
     width: int
     function: Function | None = None
     weights: Function | None = None
+    device: Any = None
 
     def chunks(self, trajectory: int) -> Iterator[NDArray[Any]]:
         """Chunks of one trajectory after the function; weights travel as a last column."""
@@ -76,13 +79,19 @@ def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
             break
     sample = np.concatenate(parts)[:PILOT]
     if source.function is not None:
-        sample = source.function(sample)
+        sample = _host(source.function(sample))
     sample = np.asarray(sample, np.float64)
     shift = sample.mean(axis=0) if np.isfinite(sample).all() else sample[0]
     # A constant column must deviate by exactly nothing, which a rounded mean does not grant.
     shift = np.where((sample == sample[0]).all(axis=0), sample[0], shift)
     spread = np.abs(sample - shift).max(axis=0)
     return shift, _power_of_two(np.where(spread > 0, spread, np.abs(sample).max(axis=0)))
+
+
+def _host(values: Any) -> NDArray[Any]:
+    """Values of a lift as numpy, wherever they were computed."""
+    found: NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    return found
 
 
 def _power_of_two(spread: Matrix) -> Matrix:
@@ -108,17 +117,22 @@ def _read(
 ) -> Sums:
     # A shift that the dtype holds exactly, so that what is subtracted is what is stored.
     shift = base[0].astype(dtype).astype(np.float64)
-    sums = Sums(plan, source.width, shift, base[1])
-    runner = SegmentRun if source.weights is None else WeightedRun
+    sums = Sums(plan, shift, base[1], source.device)
     by_trajectory: dict[int, list[Segment]] = {}
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
     with progress("reading", source.stream.n_frames) as advance, Workers() as workers:
         for trajectory, segments in by_trajectory.items():
             window = Window(source.chunks(trajectory), advance)
-            for segment in segments:
-                runner(sums, workers, window, segment, dtype).run()
+            if source.weights is not None:
+                for segment in segments:
+                    WeightedRun(sums, workers, window, segment, dtype).run()
+                continue
+            for bundle in bundles(segments, max(plan.lags)):
+                run = SegmentRun(sums, workers, window, bundle[0], dtype)
+                run.run() if len(bundle) == 1 else run.run_short(bundle)
         workers.finish()
+    sums.collect()
     sums.close()
     return sums
 
@@ -153,6 +167,7 @@ def accumulate(
     plan: BlockPlan | None = None,
     n_blocks: int | None = None,
     precision: str = "auto",
+    device: Any = None,
     progress: Progress = no_progress,
 ) -> tuple[BlockMoments, str]:
     """Block moments of a stream at one or several lags, in one reading.
@@ -174,6 +189,8 @@ def accumulate(
     precision : {"auto", "float64", "float32"}
         "auto" multiplies float32 input in float32 while the correlation matrix has a
         condition number below 1e4, and otherwise reads again in float64.
+    device : torch device, optional
+        Where products are taken, in float64; None takes numpy.
 
     Returns
     -------
@@ -194,7 +211,7 @@ def accumulate(
     (195.0, 'float64')
     """
     width = lift[0] if lift else stream.n_features
-    source = Mapped(stream, width, lift[1] if lift else None, weights)
+    source = Mapped(stream, width, lift[1] if lift else None, weights, device)
     if plan is None:
         blocks = {} if n_blocks is None else {"n_blocks": n_blocks}
         plan = plan_blocks(
@@ -203,6 +220,7 @@ def accumulate(
     single = precision == "float32" or (
         precision == "auto" and stream.dtype == np.float32 and lift is None and weights is None
     )
+    single = single and device is None
     base = pilot(source)
     try:
         sums = _pass(source, plan, base, np.float32 if single else np.float64, progress)
@@ -221,7 +239,7 @@ def _wide_base(source: Mapped) -> tuple[Matrix, Matrix]:
     """Shift and scale from all frames, for data whose first frames are no guide."""
     low, high = np.full(source.width, np.inf), np.full(source.width, -np.inf)
     for i in range(len(source.stream.labels)):
-        for chunk in replace(source, weights=None).chunks(i):
+        for chunk in map(_host, replace(source, weights=None).chunks(i)):
             low = np.minimum(low, chunk.min(axis=0))
             high = np.maximum(high, chunk.max(axis=0))
     return low / 2 + high / 2, _power_of_two(high / 2 - low / 2)
@@ -264,6 +282,7 @@ def accumulate_turns(
     lift: tuple[int, Function] | None = None,
     limit: int,
     precision: str = "auto",
+    device: Any = None,
     progress: Progress = no_progress,
 ) -> Iterator[tuple[BlockMoments, str]]:
     """Block moments at the lags of a plan, in as few readings as memory affords.
@@ -292,5 +311,6 @@ def accumulate_turns(
             lift=lift,
             plan=replace(plan, lags=batch),
             precision=precision,
+            device=device,
             progress=progress,
         )

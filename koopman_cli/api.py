@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli import __version__
+from koopman_cli.devices import torch_device
 from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
 from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
 from koopman_cli.features.stream import FeatureStream
@@ -61,6 +62,7 @@ class FitOptions:
     settings : of the family, texts or values
     folds : folds of blocks for held-out scores
     test : paths (or arrays) of a separate test set instead of folds
+    device : "cpu", "cuda", "cuda:N", or "auto", which takes a GPU for kernels where there is one
     """
 
     features: str | None = None
@@ -72,6 +74,7 @@ class FitOptions:
     test: Any = None
     seed: int = 0
     precision: str = "auto"
+    device: str = "auto"
 
 
 def fit(
@@ -116,6 +119,8 @@ def fit(
     """
     options, read = options or FitOptions(), read or ReadOptions()
     begun = time.perf_counter()
+    if isinstance(source, (str, os.PathLike)):
+        source = [source]
     dim = _checked(options, source)
     opened = open_source(source, with_delays(options), read, progress)
     stream = opened.stream.cached()
@@ -131,6 +136,7 @@ def fit(
         seed=options.seed,
         precision=options.precision,
         progress=progress,
+        device=options.device,
     )
     lag, scan = _lag(options.lag, stream, request)
     request, ranked, reduced = request.resolved(stream, lag)
@@ -177,6 +183,7 @@ def _checked(options: FitOptions, source: Any) -> int | None:
         raise UsageError(
             f"no such precision: {options.precision!r}", did_you_mean(options.precision, PRECISIONS)
         )
+    torch_device(options.device)
     if _listed(source) and options.test is not None and _listed(options.test):
         both = _resolved(source) & _resolved(options.test)
         if both:
@@ -283,6 +290,7 @@ def _config(
             "test": [str(p) for p in test] if test is not None and _listed(test) else None,
             "seed": options.seed,
             "precision": options.precision,
+            "device": options.device,
         },
         "settings": asdict(request.settings),
     }

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
-from koopman_cli.errors import DataError, UsageError
+from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
@@ -110,14 +109,7 @@ def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = (
     # Each lag costs one product; very wide features get every second lag only.
     fine = stream.n_frames * width**2 * 20 < 1e12
     lags = lags or lag_grid(longest, fine=fine)
-    moments, precision = accumulate(
-        stream,
-        lags,
-        lift=function,
-        n_blocks=1,
-        precision=request.precision,
-        progress=request.progress,
-    )
+    moments, precision = request.moments(stream, lags, lift, n_blocks=1)
     rows = []
     for lag in lags:
         solution = request.solve(moments.total(lag), precision, moments.eps)
@@ -178,7 +170,7 @@ def estimate(
     blocks, precision, weighting, passes = lifted_moments(stream, request, lift, lag)
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
-    if solution.rank * 2 > total.n:
+    if solution.rank * 2 > total.n and not request.ridge:
         few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
     else:
         few = None
@@ -186,10 +178,13 @@ def estimate(
     if dim is None and request.name in FLOWS:
         # A flow is the sum of all its modes; fewer would not reconstruct it.
         dim = solution.rank
+    if request.name in FLOWS and slowest_timescale(solution, lag) > max(stream.lengths):
+        # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
+        unreliable = None
     bound = Bound(stream, request, lag, precision, merged)
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
-    notes, warnings = [], [w for w in (few, unreliable) if w]
+    notes, warnings = list(request.notes(lift)), [w for w in (few, unreliable) if w]
     if weighting is not None:
         notes.append(
             f"Koopman reweighting: {weighting.effective:.0f} effective of {total.n:.0f} pairs"
@@ -233,7 +228,10 @@ def _rivals(bound: Bound, parts: list[Fold], dim: int) -> tuple[tuple[str, Score
         return vamp.solve(moments, bound.precision, bound.merged.eps)
 
     folds = [replace(part, solve=solve) for part in parts]
-    score = score_dims(bound.merged.total(), solve, folds, [dim], bound.merged.n_blocks)[0]
+    try:
+        score = score_dims(bound.merged.total(), solve, folds, [dim], bound.merged.n_blocks)[0]
+    except SupportError:
+        return ()
     return (("vamp on the same POD coordinates", score),)
 
 

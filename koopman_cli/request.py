@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate
-from koopman_cli.analysis.projection import gather, thinned_frames
-from koopman_cli.blocks import BlockPlan
+from koopman_cli.analysis.floor import noise_floor
+from koopman_cli.analysis.projection import gather, sample_pairs, thinned_frames
+from koopman_cli.blocks import BlockPlan, plan_blocks
+from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.lifts.pod import fit_pod, resolve_rank
 from koopman_cli.linalg import RTOL
+from koopman_cli.memory import check_fits
 from koopman_cli.models import dmd, family, kedmd, make_settings
 from koopman_cli.models.pod import PodSettings
+from koopman_cli.models.restrict import Reduction
 from koopman_cli.models.solve import Solution, solve
 from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import BlockMoments, Moments
@@ -29,6 +35,11 @@ FLOWS = ("dmd", "optdmd")
 
 #: Frames from which lifts learn.
 LIFT_FRAMES = 20_000
+
+#: Directions of a wide lift that the noise floor looks at.
+FLOOR_DIRECTIONS = 200
+
+Lifted = tuple[int, Callable[[NDArray[Any]], NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class Request:
     seed: int = 0
     precision: str = "auto"
     progress: Progress = no_progress
+    device: str = "cpu"
 
     @classmethod
     def of(cls, name: str, settings: dict[str, Any] | None = None, **more: Any) -> Request:
@@ -105,7 +117,10 @@ class Request:
         if self.takes_pod(stream):
             rank = self.settings.rank or self.resolved(stream, lag)[0].settings.rank
             return fit_pod(stream, rank, lag, ranges, center=self.settings.center)
-        wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
+        if self.name == "kedmd":
+            self.check_memory(stream, lag)
+        most = max(LIFT_FRAMES, getattr(self.settings, "landmarks", 0))
+        wanted = thinned_frames(stream.lengths, most)
         if ranges is not None:
             wanted = [_inside(frames, r) for frames, r in zip(wanted, ranges, strict=True)]
         sample = np.empty((0, stream.n_features))
@@ -125,9 +140,85 @@ class Request:
             rtol=rtol,
             eps=eps,
             operator=dmd.operator(self.settings) if self.name == "dmd" else None,
-            reduction=kedmd.reduction(self.settings) if self.name == "kedmd" else None,
+            reduction=self.reduction,
         )
         return dmd.arrange(found) if self.name in FLOWS else found
+
+    @property
+    def reduction(self) -> Reduction | None:
+        """Ridge and rank of the regression, in the families that have them."""
+        return kedmd.reduction(self.settings) if self.name == "kedmd" else None
+
+    def moments(
+        self, stream: FeatureStream, lags: Sequence[int], lift: Lift, **blocks: Any
+    ) -> tuple[BlockMoments, str]:
+        """Block moments of lifted features, on the device asked for; see ``accumulate``."""
+        return accumulate(stream, lags, **self.how(lift), **blocks)
+
+    def how(self, lift: Lift) -> dict[str, Any]:
+        """Lift, precision, device and progress, as ``accumulate`` takes them."""
+        device = self.where(lift.kind)
+        return {
+            "lift": evaluator(lift, device),
+            "precision": self.precision,
+            "device": device,
+            "progress": self.progress,
+        }
+
+    def where(self, kind: str) -> Any:
+        """The torch device for a kind of lift; ``auto`` keeps narrow lifts on the processor."""
+        return torch_device("cpu" if self.device == "auto" and kind != "kernel" else self.device)
+
+    @property
+    def ridge(self) -> float:
+        """The ridge of the regression, 0 for none."""
+        return self.reduction.ridge if self.reduction else 0.0
+
+    def notes(self, lift: Lift) -> tuple[str, ...]:
+        """What is to be said of a fitted lift."""
+        return kedmd.notes(lift, self.settings) if self.name == "kedmd" else ()
+
+    def check_memory(self, stream: FeatureStream, lag: int) -> None:
+        """Raise ResourceError where so many landmarks cannot fit; nothing is allocated yet."""
+        width = kedmd.width(self.settings, stream.n_frames)
+        plan = plan_blocks(stream.segments, [lag], width, window=stream.window)
+        sampled = min(stream.n_frames, kedmd.CANDIDATES * width, LIFT_FRAMES)
+        check_fits(width, len(plan.is_block), sampled, self.where("kernel"))
+
+    def noise_floor(
+        self, stream: FeatureStream, lift: Lift, total: Moments, lag: int, precision: str
+    ) -> float | None:
+        """The leading eigenvalue where there is nothing to find; None where it has no meaning.
+
+        With a ridge, lifts are looked at in their leading directions of variance above it.
+        """
+        if self.solver == "eig":
+            return None
+        function = evaluator(lift)
+        if self.ridge and function is not None:
+            function = _leading(function, total, self.ridge)
+        pairs = sample_pairs(stream, lag, function, self.progress)
+        return noise_floor(
+            pairs.x,
+            pairs.y,
+            pairs.groups,
+            reversible=self.solver == "reversible",
+            rtol=self.settings.rtol or RTOL[precision],
+            ridge=self.ridge,
+            seed=self.seed,
+        )
+
+
+def _leading(function: Lifted, total: Moments, ridge: float) -> Lifted:
+    """A lift in the directions of its covariance above the ridge, at most 200 of them."""
+    raw = total.covariances()
+    c00 = raw.c00 / np.outer(total.scale, total.scale)
+    count = len(c00)
+    values, vectors = scipy.linalg.eigh(
+        c00, subset_by_index=[max(0, count - FLOOR_DIRECTIONS), count - 1]
+    )
+    kept = vectors[:, values > ridge]
+    return kept.shape[1], lambda x: function[1](x) @ kept
 
 
 def _inside(frames: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -150,10 +241,7 @@ def lifted_moments(
 ) -> tuple[BlockMoments, str, Reweighting | None, int]:
     """Block moments, precision, what weighting did if asked for, passes."""
     function = evaluator(lift)
-    blocks, precision = accumulate(
-        stream, [lag], lift=function, plan=plan, precision=request.precision,
-        progress=request.progress,
-    )  # fmt: skip
+    blocks, precision = request.moments(stream, [lag], lift, plan=plan)
     if not request.reweights:
         return blocks, precision, None, 1
     weights, effective = koopman_weights(blocks.total(), function, blocks.eps)
@@ -213,10 +301,7 @@ class Bound:
 
     def _test_parts(self, lift: Lift, test: FeatureStream, count: int) -> list[Fold]:
         """A separate test set, in parts so that its score has an error."""
-        held, _ = accumulate(
-            test, [self.lag], lift=evaluator(lift), precision=self.precision,
-            progress=self.request.progress,
-        )  # fmt: skip
+        held, _ = replace(self.request, precision=self.precision).moments(test, [self.lag], lift)
         need = min(self.merged.frames, held.frames) / (4 * max(count, 1))
         held = held.merged(need)
         train = self.merged.total()
@@ -230,10 +315,8 @@ class Bound:
         ranges = self._ranges(regions[rest])
         lift = self.request.lift(self.stream, ranges, self.lag)
         function = evaluator(lift)
-        blocks, _ = accumulate(
-            self.stream, [self.lag], lift=function, plan=self.plan, precision=self.precision,
-            progress=self.request.progress,
-        )  # fmt: skip
+        again = replace(self.request, precision=self.precision)
+        blocks, _ = again.moments(self.stream, [self.lag], lift, plan=self.plan)
         blocks = self._like_merged(blocks)
         if self.request.reweights:
             weights, _ = koopman_weights(blocks.sum_joined(rest), function, blocks.eps)

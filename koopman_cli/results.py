@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.floor import noise_floor
 from koopman_cli.analysis.modes import EXTRA
-from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, sample_pairs, thinned_frames
+from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, thinned_frames
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import DataError
@@ -18,8 +17,8 @@ from koopman_cli.estimate import Estimate
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import flow_verdicts
-from koopman_cli.lifts import apply, evaluator
-from koopman_cli.linalg import RTOL, keep_pairs
+from koopman_cli.lifts import apply
+from koopman_cli.linalg import keep_pairs
 from koopman_cli.request import FLOWS
 from koopman_cli.source import Opened
 from koopman_cli.types import FitResult, InputSummary, LagScan, Mode, Model, Progress, Projection
@@ -33,7 +32,7 @@ STORED_DIRECTIONS = 100
 def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> FitResult:
     """Modes, verdicts, warnings and the model to store; the input is described elsewhere."""
     request, lag = found.request, found.lag
-    floor = _floor(found, stream)
+    floor = request.noise_floor(stream, found.lift, found.blocks.total(), lag, found.precision)
     context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
     judged = diagnose(found, stream, context)
     modes, values = judged.modes, judged.values
@@ -41,6 +40,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     gap = None if request.name in FLOWS else judged.gap
     if request.name in FLOWS:
         modes = flow_verdicts(found, stream, judged, context)
+    modes = _with_bias(modes, found)
     warnings = [*found.warnings, *judged.warnings]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
@@ -80,6 +80,14 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     )
 
 
+def _with_bias(modes: tuple[Mode, ...], found: Estimate) -> tuple[Mode, ...]:
+    """Spectral bias of regressions in a kernel's space, beside each eigenvalue."""
+    bias = found.solution.bias
+    if bias is None or found.solution.eigenvalues is None:
+        return modes
+    return tuple(replace(m, spectral_bias=float(b)) for m, b in zip(modes, bias, strict=False))
+
+
 def _is_slow(mode: Mode, context: Context) -> bool:
     """Whether anything slow is there at all, resolved or not (the data may be too short)."""
     if mode.verdict == "resolved":
@@ -89,22 +97,6 @@ def _is_slow(mode: Mode, context: Context) -> bool:
     size = abs(mode.eigenvalue) if mode.eigenvalue.imag else mode.eigenvalue.real
     outlives_lag = mode.timescale is not None and mode.timescale.value > context.lag.value
     return (size >= 1 or outlives_lag) and size > (context.floor or 0.0)
-
-
-def _floor(found: Estimate, stream: FeatureStream) -> float | None:
-    """Noise floor of the family; None where it has none (eig) or it cannot be told."""
-    if found.request.solver == "eig":
-        return None
-    pairs = sample_pairs(stream, found.lag, evaluator(found.lift), found.request.progress)
-    moving = found.solution.moving
-    return noise_floor(
-        pairs.x[:, moving],
-        pairs.y[:, moving],
-        pairs.groups,
-        reversible=found.request.solver == "reversible",
-        rtol=found.request.settings.rtol or RTOL[found.precision],
-        seed=found.request.seed,
-    )
 
 
 def _model(

@@ -7,21 +7,19 @@ matrices of these pieces are computed once and put together for each lag (see
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from koopman_cli.blocks import BlockPlan, Segment
 from koopman_cli.moments import products
+from koopman_cli.workers import Workers
 
 Matrix = NDArray[np.float64]
 
@@ -55,81 +53,42 @@ class Window:
 
 
 class Sums:
-    """The growing matrices of all regions and lags."""
+    """The growing matrices of all regions and lags.
 
-    def __init__(self, plan: BlockPlan, width: int, shift: Matrix, scale: Matrix) -> None:
-        shape = (len(plan.lags), len(plan.is_block), width + 1, width + 1)
-        self.plan = plan
-        self.xx, self.xy, self.yy = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        self.all = (self.xx, self.xy, self.yy)
+    device : where they grow, and tiles are multiplied: a torch device, or None for numpy
+    """
+
+    def __init__(self, plan: BlockPlan, shift: Matrix, scale: Matrix, device: Any = None) -> None:
+        self.plan, self.device = plan, device
+        width = len(shift) + 1
+        shape = (len(plan.lags), len(plan.is_block), width, width)
+        self.xx, self.xy, self.yy = (self.zeros(shape) for _ in range(3))
         self.shift, self.scale = shift, scale
+
+    @property
+    def all(self) -> tuple[Matrix, Matrix, Matrix]:
+        """xx, xy, yy."""
+        return self.xx, self.xy, self.yy
+
+    def zeros(self, shape: tuple[int, ...]) -> Any:
+        """Zeros in float64, where the sums are."""
+        if self.device is None:
+            return np.zeros(shape)
+        import torch
+
+        return torch.zeros(shape, dtype=torch.float64, device=self.device)
+
+    def collect(self) -> None:
+        """Bring the sums back to numpy."""
+        if self.device is not None:
+            sums: tuple[Any, ...] = self.all
+            self.xx, self.xy, self.yy = (part.cpu().numpy() for part in sums)
+            self.device = None
 
     def close(self) -> None:
         """Give xy its sums of x (last column) and of y (last row), from xx and yy."""
         self.xy[..., -1] = self.xx[..., -1]
         self.xy[..., -1, :] = self.yy[..., -1, :]
-
-
-class Workers:
-    """Threads that multiply tiles while the next one is being filled.
-
-    BLAS is kept to one thread meanwhile: for narrow tiles its own threads cost more than
-    they bring, and they spin where other processes want the processor. Results are added in
-    the order of the tiles, so that the number of threads never changes a sum.
-    """
-
-    def __init__(self) -> None:
-        self.count = _threads()
-        self.pool = ThreadPoolExecutor(self.count)
-        self.waiting: deque[tuple[Future[Any], Callable[[Any], None], NDArray[Any]]] = deque()
-        # Fresh memory costs more than the product that is made from it: buffers are kept.
-        self.free: list[NDArray[Any]] = []
-
-    def __enter__(self) -> Workers:
-        self.limit = _blas().limit(limits=1, user_api="blas")
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        self.pool.shutdown(cancel_futures=True)
-        self.limit.restore_original_limits()
-
-    def rows(self, count: int, width: int, dtype: Any) -> NDArray[Any]:
-        """``count`` rows of a tile whose last column is 1; given back by :meth:`submit`."""
-        while len(self.waiting) > self.count:
-            self._finish_one()
-        fitting = [b for b in self.free if len(b) >= count and b.dtype == dtype]
-        buffer = fitting[0] if fitting else np.empty((max(count, 1), width), dtype)
-        self.free = [b for b in self.free if b is not buffer]
-        buffer[:count, -1] = 1
-        return buffer
-
-    def submit(
-        self, work: Callable[[], Any], receive: Callable[[Any], None], buffer: NDArray[Any]
-    ) -> None:
-        """Run ``work`` on a thread; hand its result to ``receive`` in the order submitted."""
-        self.waiting.append((self.pool.submit(work), receive, buffer))
-
-    def finish(self) -> None:
-        """Wait for everything submitted."""
-        while self.waiting:
-            self._finish_one()
-
-    def _finish_one(self) -> None:
-        future, receive, buffer = self.waiting.popleft()
-        receive(future.result())
-        self.free.append(buffer)
-
-
-def _threads() -> int:
-    """Processors this process may use, or fewer if the environment says so."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(processors, int(asked) if asked.isdigit() else processors, 16))
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -167,11 +126,14 @@ class SegmentRun:
         self.shift = sums.shift.astype(dtype)
         self.scale = sums.scale.astype(dtype)
         self.scaled = bool(np.any(sums.scale != 1))
-        self.zero = np.zeros((self.width + 1, self.width + 1))
+        self.zero = sums.zeros((self.width + 1, self.width + 1))
 
     def tile(self, start: int, stop: int) -> NDArray[Any]:
         """Frames [start, stop) as z, in a buffer of the workers."""
         count = stop - start
+        if self.sums.device is not None:
+            on_device: NDArray[Any] = self.tile_on_device(start, stop)
+            return on_device
         buffer = self.workers.rows(count, self.width + 1, self.dtype)
         at = 0
         for part in self.window.parts(start, stop):
@@ -182,12 +144,26 @@ class SegmentRun:
             buffer[:count, :-1] *= self.scale
         return buffer
 
+    def tile_on_device(self, start: int, stop: int) -> Any:
+        """Frames [start, stop) as z in a tensor; TF32 never enters, everything is float64."""
+        import torch
+
+        self.workers.wait()
+        options: dict[str, Any] = {"dtype": torch.float64, "device": self.sums.device}
+        z = torch.ones((stop - start, self.width + 1), **options)
+        at = 0
+        for part in self.window.parts(start, stop):
+            z[at : at + len(part), :-1] = torch.as_tensor(part, **options)
+            at += len(part)
+        z[:, :-1] -= torch.as_tensor(self.shift, **options)
+        z[:, :-1] *= torch.as_tensor(self.scale, **options)
+        return z
+
     def run(self) -> None:
         """Read the segment and add its moments."""
-        reach = max(self.lags)
         cuts = self.segment.cuts
-        if any(stop - start < 2 * reach for _, start, stop in cuts):
-            self.run_short()
+        if is_short(self.segment, max(self.lags)):
+            self.run_short([self.segment])
             return
         previous: int | None = None
         for i, (block, start, stop) in enumerate(cuts):
@@ -197,22 +173,25 @@ class SegmentRun:
             self.run_unit(_Unit(block, after, previous), start, stop, until)
             previous = after
 
-    def run_short(self) -> None:
-        """A segment with a block shorter than two lags: pair by pair, the plain way."""
-        z = self.tile(self.segment.start, self.segment.stop)
-        wanted = [
-            (j, region, a - self.segment.start, b - self.segment.start)
-            for j, lag in enumerate(self.lags)
-            for region, a, b in self.spans(lag)
-            if a < b
-        ]
+    def run_short(self, segments: Sequence[Segment]) -> None:
+        """Neighbouring segments with blocks shorter than two lags: pair by pair, in one tile."""
+        first = segments[0].start
+        z = self.tile(first, segments[-1].stop)
+        starts: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
+        for j, lag in enumerate(self.lags):
+            for segment in segments:
+                for region, a, b in _spans(segment, lag):
+                    if a < b:
+                        starts.setdefault((j, region), []).append(np.arange(a, b) - first)
+        wanted = {key: np.concatenate(found) for key, found in starts.items()}
 
-        def work() -> list[tuple[Matrix, Matrix, Matrix]]:
-            lags = self.lags
-            return [products(z[a:b], z[a + lags[j] : b + lags[j]]) for j, _, a, b in wanted]
+        def work() -> list[tuple[Any, Any, Any]]:
+            pairs = ((z[at], z[at + self.lags[j]]) for (j, _), at in wanted.items())
+            with np.errstate(over="ignore", invalid="ignore"):
+                return [(x.T @ x, x.T @ y, y.T @ y) for x, y in pairs]
 
-        def receive(found: list[tuple[Matrix, Matrix, Matrix]]) -> None:
-            for (j, region, _, _), parts in zip(wanted, found, strict=True):
+        def receive(found: list[tuple[Any, Any, Any]]) -> None:
+            for (j, region), parts in zip(wanted, found, strict=True):
                 for sums, part in zip(self.sums.all, parts, strict=True):
                     sums[j, region] += part
 
@@ -220,11 +199,7 @@ class SegmentRun:
 
     def spans(self, lag: int) -> Iterator[tuple[int, int, int]]:
         """(region, first start, last start + 1) of the pairs of each region."""
-        cuts = self.segment.cuts
-        for i, (block, start, stop) in enumerate(cuts):
-            yield block, start, stop - lag
-            if i < len(cuts) - 1:
-                yield self.segment.boundaries[i], stop - lag, cuts[i + 1][1]
+        yield from _spans(self.segment, lag)
 
     def pieces(self, start: int, stop: int, until: int) -> list[_Piece]:
         """First edge and last edge cut at every lag, the middle, the gap."""
@@ -271,7 +246,7 @@ class SegmentRun:
             if key in unit.grams:
                 unit.grams[key] += gram
             else:
-                unit.grams[key] = gram.astype(np.float64)
+                unit.grams[key] = self.zero + gram
         for (j, region, _, _), cross in zip(crosses, found[1], strict=True):
             self.sums.xy[j, region, :-1, :-1] += cross
         if complete:
@@ -298,6 +273,36 @@ class SegmentRun:
             if unit.after is not None:
                 xx[unit.after] += final[r] + gap
                 yy[unit.after] += gap
+
+
+def _spans(segment: Segment, lag: int) -> Iterator[tuple[int, int, int]]:
+    """(region, first start, last start + 1) of the pairs of each region of a segment."""
+    cuts = segment.cuts
+    for i, (block, start, stop) in enumerate(cuts):
+        yield block, start, stop - lag
+        if i < len(cuts) - 1:
+            yield segment.boundaries[i], stop - lag, cuts[i + 1][1]
+
+
+def is_short(segment: Segment, reach: int) -> bool:
+    """Whether a block of a segment has no middle between the edges of the largest lag."""
+    return any(stop - start < 2 * reach for _, start, stop in segment.cuts)
+
+
+def bundles(segments: Sequence[Segment], reach: int) -> Iterator[list[Segment]]:
+    """Runs of short neighbouring segments (ensembles) that fit one tile; others alone."""
+    held: list[Segment] = []
+    for segment in segments:
+        fits = held and segment.stop - held[0].start <= TILE
+        if held and not (fits and is_short(segment, reach)):
+            yield held
+            held = []
+        if is_short(segment, reach):
+            held.append(segment)
+        else:
+            yield [segment]
+    if held:
+        yield held
 
 
 def _crossings(unit: _Unit, tile: tuple[int, int], turn: int) -> Iterator[tuple[int, int, int]]:

@@ -191,6 +191,7 @@ class Mode:
     growth: Quantity | None = None
     amplitude: Quantity | None = None
     residual: float | None = None
+    spectral_bias: float | None = None
     certificate: Mapping[str, Any] | None = None
     verdict: Literal["resolved", "unresolved", "invalid"] = "unresolved"
     reason: str = ""

@@ -53,6 +53,7 @@ SCHEMA = {
             "period": MAYBE_Q,
             "growth": MAYBE_Q,
             "residual": MAYBE,
+            "spectral_bias": MAYBE,
             "certificate": (
                 {"low": MAYBE, "high": MAYBE, "kind": {"kato-temple", "residual"}},
                 None,

@@ -12,6 +12,7 @@ import click
 from koopman_cli.cli.config import with_config
 from koopman_cli.cli.options import (
     common_options,
+    device_option,
     force_option,
     need_paths,
     out_option,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the products; auto takes float32 for float32 data that are well conditioned.",
 )
+@device_option
 @reading_options
 @out_option("RUN directory.  [default: <stem of the first PATH>.koopman]")
 @force_option
@@ -117,6 +119,7 @@ def _options(values: dict[str, Any]) -> Any:
         test=list(values["test"]) or None,
         seed=values["seed"],
         precision=values["precision"],
+        device=values["device"],
     )
 
 

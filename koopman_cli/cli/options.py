@@ -5,6 +5,7 @@
 | reading_options | --top --select --kind --var --begin ...     | info fit transform |
 | common_options  | --json -q -v --debug --version              | all                |
 | out_option      | --out                                       | fit transform plot |
+| device_option   | --device                                    | fit                |
 | force_option    | --force                                     | fit transform      |
 
 ``--debug`` is read by the guard around the whole command line; it stands here to be known.
@@ -89,6 +90,14 @@ def out_option(what: str) -> Callable[[Command], Command]:
     """``-o/--out`` with its meaning for a verb."""
     return click.option("-o", "--out", metavar="PATH", type=click.Path(), help=what)
 
+
+device_option = click.option(
+    "--device",
+    metavar="auto|cpu|cuda:N",
+    default="auto",
+    show_default=True,
+    help="Where products are taken; auto takes a GPU for kernels where there is one.",
+)
 
 force_option = click.option("--force", is_flag=True, help="Replace what is already there.")
 

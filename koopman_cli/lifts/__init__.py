@@ -24,8 +24,15 @@ LIFTS = {
 }
 
 
-def evaluator(lift: Lift) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]] | None:
+def evaluator(
+    lift: Lift, device: Any = None
+) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]] | None:
     """Number of functions and the function (n, d) -> (n, m); None for the identity.
+
+    Parameters
+    ----------
+    device : torch device, optional
+        Where lifts that can do so compute; they then give torch tensors.
 
     Raises
     ------
@@ -39,7 +46,10 @@ def evaluator(lift: Lift) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]] 
             f"the model uses a lift of kind {lift.kind!r}, which this version does not know",
             "update koopman",
         )
-    evaluate = import_module(LIFTS[lift.kind]).evaluate
+    module = import_module(LIFTS[lift.kind])
+    if hasattr(module, "function"):
+        return len(lift.names), module.function(lift, device)
+    evaluate = module.evaluate
     return len(lift.names), lambda x: evaluate(lift, x)
 
 

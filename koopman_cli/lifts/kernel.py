@@ -33,9 +33,6 @@ PIVOT = 1e-12
 #: Frames by which bandwidth and approximation error are estimated.
 JUDGED = 500
 
-#: Candidates per landmark among which randomly pivoted Cholesky chooses.
-CANDIDATES = 8
-
 #: Kernel value to the nearest landmark below which frames are strangers to each other.
 STRANGERS = 1e-3
 
@@ -46,6 +43,7 @@ class Basis:
 
     count : landmarks, or random features
     method : "cholesky", "kmeans", "uniform" (landmarks) or "fourier"
+    candidates : frames per landmark among which cholesky chooses
     floor : variation of the kernel over the data below which nothing but a constant is left
     """
 
@@ -53,6 +51,7 @@ class Basis:
     method: str = "cholesky"
     seed: int = 0
     floor: float = 1e-10
+    candidates: int = 8
 
 
 def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
@@ -117,7 +116,7 @@ def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
 def _against_landmarks(
     kernel: Kernel, x: Matrix, basis: Basis
 ) -> tuple[dict[str, NDArray[Any]], int]:
-    step = max(1, len(x) // (CANDIDATES * basis.count))
+    step = max(1, len(x) // (basis.candidates * basis.count))
     candidates = x[::step] if basis.method == "cholesky" and basis.count < len(x) else x
     chosen = choose_landmarks(kernel, candidates, basis.count, basis.method, basis.seed)
     points = candidates[chosen]
@@ -235,13 +234,14 @@ def function(lift: Lift, device: Any = None) -> Callable[[Any], Any]:
     if device is not None:
         import torch
 
-        arrays = {name: torch.as_tensor(a, device=device) for name, a in arrays.items()}
+        options: dict[str, Any] = {"dtype": torch.float64, "device": device}
+        arrays = {name: torch.as_tensor(a, **options) for name, a in arrays.items()}
     kernel = kernel_of(lift)
     if "frequencies" in arrays:
         return _waves(kernel, arrays["frequencies"])
     values = Evaluator(kernel, arrays["landmarks"])
     if device is not None:
-        return lambda x: values(x) @ arrays["transform"]
+        return lambda x: values(torch.as_tensor(x, **options)) @ arrays["transform"]
     inverse = np.asfortranarray(arrays["transform"].T)
 
     def against(x: NDArray[Any]) -> Matrix:
@@ -260,7 +260,7 @@ def _waves(kernel: Kernel, frequencies: Any) -> Callable[[Any], Any]:
     root = 1 / np.sqrt(frequencies.shape[1])
 
     def waves(x: Any) -> Any:
-        x = xp.asarray(x, dtype=frequencies.dtype)
+        x = xp.asarray(x, dtype=frequencies.dtype, device=frequencies.device)
         parts = [embed(kernel, factor, x) for factor in kernel.factors]
         phase = xp.concat(parts, axis=1) @ frequencies
         return xp.concat([xp.cos(phase), xp.sin(phase)], axis=1) * root

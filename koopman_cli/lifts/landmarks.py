@@ -77,7 +77,7 @@ def _random_pivots(
             continue
         columns = Evaluator(kernel, x[taken])(x) - factor[:, :done] @ factor[taken, :done].T
         own = columns[taken]
-        lower = np.linalg.cholesky((own + own.T) / 2 + limit * np.eye(len(taken)))
+        lower = np.linalg.cholesky((own + own.T) / 2 + limit / 1e3 * np.eye(len(taken)))
         fresh = scipy.linalg.solve_triangular(lower, columns.T, lower=True).T
         factor[:, done : done + len(taken)] = fresh
         left = np.maximum(left - (fresh**2).sum(axis=1), 0.0)
@@ -100,7 +100,7 @@ def _accepted(
     before = left[drawn]
     taken = []
     for i in range(len(drawn)):
-        if inner[i, i] > NOTHING and rng.random() * before[i] < inner[i, i]:
+        if inner[i, i] > NOTHING * before.max() and rng.random() * before[i] < inner[i, i]:
             taken.append(int(drawn[i]))
             inner = inner - np.outer(inner[:, i], inner[i]) / inner[i, i]
     return np.array(taken, np.int64)

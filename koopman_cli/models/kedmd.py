@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from koopman_cli.errors import UsageError, did_you_mean
-from koopman_cli.lifts.kernel import Basis, kernel_lift
+from koopman_cli.lifts.kernel import Basis, kernel_lift, kernel_of
 from koopman_cli.lifts.kernelfunctions import Kernel, parse_kernel
 from koopman_cli.models import Common, setting
 from koopman_cli.models.restrict import Reduction
@@ -33,6 +33,9 @@ BASES = ("cholesky", "kmeans", "uniform", "fourier")
 #: Frames up to which all of them are landmarks, and landmarks that are taken of more.
 ALL_FRAMES = 600
 LANDMARKS = 400
+
+#: Candidates per landmark among which randomly pivoted Cholesky chooses.
+CANDIDATES = 8
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> 
     count = width(settings, len(sample))
     # Below this the ridge leaves nothing of the variance.
     floor = max(10 * settings.alpha, 1e-12)
-    basis = Basis(count, settings.basis, seed, floor)
+    basis = Basis(count, settings.basis, seed, floor, CANDIDATES)
     return kernel_lift(sample, kernel(settings, spec), basis)
 
 
@@ -131,7 +134,12 @@ def notes(lift: Lift, settings: Settings) -> tuple[str, ...]:
     """What is to be said of a fitted lift."""
     s, count = lift.settings, len(lift.names)
     how = "random features" if s["method"] == "fourier" else f"landmarks ({s['method']})"
-    said = [f"kernel {s['kernel']}, {count} {how}, relative error of the kernel {s['error']:.1g}"]
+    widths = [f.bandwidth for f in kernel_of(lift).factors]
+    shown = ", ".join(f"{w:.3g}" for w in widths)
+    said = [
+        f"kernel {settings.kernel}, bandwidth {shown}, {count} {how}, relative error of the "
+        f"kernel matrix {s['error']:.1g}"
+    ]
     if s["repeated"]:
         said.append(f"{s['repeated']} landmarks repeat others and were left out")
     if settings.landmarks > count + s["repeated"]:

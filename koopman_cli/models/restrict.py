@@ -57,7 +57,7 @@ class Reduction:
     def _principal(self, c00: Matrix, c01: Matrix, white: Matrix) -> tuple[Matrix, float]:
         first = len(c00) - self.rank - 1
         values, vectors = scipy.linalg.eigh(c00, subset_by_index=[max(first, 0), len(c00) - 1])
-        values, vectors = values[::-1], vectors[:, ::-1]
+        values, vectors = values[::-1], _positive(vectors[:, ::-1])
         kept = vectors[:, : self.rank] / np.sqrt(values[: self.rank] + self.ridge)
         return kept, float(np.sqrt(max(values[self.rank], 0.0)))
 

@@ -1,0 +1,110 @@
+"""How much memory there is, and whether a wide lift fits: asked before anything is allocated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from koopman_cli.errors import ResourceError
+
+#: Share of the free memory that a fit may plan for.
+SHARE = 0.8
+
+#: Matrices of m x m that exist at the same time besides those of the blocks: the kernel of the
+#: landmarks with its factors, covariances, whitening and eigenvectors.
+WORKING = 14
+
+#: Bytes that imports, tiles and samples take whatever the number of functions.
+FIXED = 300 * 2**20
+
+
+def available(device: Any = None) -> int:
+    """Bytes that may still be allocated: the least of free memory and the limits of the process.
+
+    device : torch device, optional
+        Of the GPU whose memory is meant.
+    """
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [_free(), _address_space(), *_groups()]
+    return min(n for n in found if n is not None)
+
+
+def _free() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return next(int(n.split()[1]) * 1024 for n in lines if n.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        import os
+
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _address_space() -> int | None:
+    """What a limit on the address space (ulimit -v) leaves."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return limit
+    return max(0, limit - used * resource.getpagesize())
+
+
+def _groups() -> list[int]:
+    """What the limits of control groups leave (containers)."""
+    root = Path("/sys/fs/cgroup")
+    found = []
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most = int((root / limit).read_text(encoding="ascii"))
+            found.append(max(0, most - int((root / used).read_text(encoding="ascii"))))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def predicted(functions: int, regions: int, frames: int) -> int:
+    """Bytes at the peak of a fit with m kernel functions.
+
+    8 m^2 (6 regions + 14) + 16 m frames + 300 MiB: block moments and their merged copy, small
+    matrices, and a sample of ``frames`` lifted frames with its copy.
+
+    >>> predicted(1000, 11, 20_000) // 2**20
+    1215
+    """
+    return FIXED + 8 * functions**2 * (6 * regions + WORKING) + 16 * functions * frames
+
+
+def check_fits(functions: int, regions: int, frames: int, device: Any = None) -> None:
+    """Refuse what cannot fit, with the number of landmarks that would.
+
+    Raises
+    ------
+    ResourceError
+    """
+    free = int(SHARE * available(device))
+    needed = predicted(functions, regions, frames)
+    if needed <= free:
+        return
+    low, high = 0, functions
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if predicted(middle, regions, frames) <= free else (low, middle)
+    fits = f"--set kedmd.landmarks={low} would fit" if low >= 10 else "free some memory"
+    raise ResourceError(
+        f"{functions} landmarks need about {_gigabytes(needed)}; {_gigabytes(free)} may be used",
+        fits,
+    )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"

@@ -1,0 +1,348 @@
+"""Kernel EDMD: equal to deeptime's, exact with all landmarks, biased as its papers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from systems import prinz_force
+
+from koopman_cli.accumulate import accumulate
+from koopman_cli.errors import ResourceError, SupportError, UsageError
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.lifts import apply, evaluator
+from koopman_cli.lifts.kernel import Basis, kernel_lift
+from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, parse_kernel
+from koopman_cli.models.restrict import Reduction
+from koopman_cli.models.solve import solve
+from koopman_cli.moments import Moments
+
+
+def swirl(frames: int = 301, seed: int = 0) -> np.ndarray:
+    """Noisy damped rotation in the plane."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((frames, 2))
+    for t in range(frames - 1):
+        x[t + 1] = [[0.9, 0.1], [-0.1, 0.8]] @ x[t] + 0.3 * rng.standard_normal(2)
+    return x
+
+
+def kernel_of(text: str, names: tuple[str, ...] = ("a", "b")) -> Kernel:
+    """A kernel of named columns."""
+    return Kernel(parse_kernel(text, names))
+
+
+def moments_of(x: np.ndarray, kernel: Kernel, basis: Basis | None = None) -> Moments:
+    """Moments at lag 1 of the kernel lift, by default with all frames as landmarks."""
+    phi = apply(kernel_lift(x, kernel, basis or Basis(len(x))), x)
+    return Moments.of_pairs(phi[:-1], phi[1:])
+
+
+def distance(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Largest distance of an eigenvalue to the nearest one wanted."""
+    return float(np.abs(found[:, None] - wanted[None]).min(axis=1).max())
+
+
+# ------------------------------------------------------------------ deeptime
+
+
+def theirs(name: str, width: float):
+    """Deeptime's kernel of the same meaning."""
+    from deeptime import kernels
+
+    return {
+        "gaussian": lambda: kernels.GaussianKernel(width),
+        "laplacian": lambda: kernels.LaplacianKernel(width),
+        "polynomial": lambda: kernels.PolynomialKernel(3, 1.0),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "alpha"),
+    [("gaussian", 0.7, 1e-3), ("gaussian", 0.7, 1e-4), ("laplacian", 0.7, 1e-6),
+     ("polynomial", 1.0, 1e-2)],
+)  # fmt: skip
+def test_exact_equals_deeptime(name, width, alpha):
+    """With all frames as landmarks, eigenvalues equal deeptime's KernelEDMD with epsilon =
+    n alpha, and singular values its KernelCCA, to 1e-8.
+    """
+    from deeptime.decomposition import KernelCCA, KernelEDMD
+
+    x = swirl()
+    n = len(x) - 1
+    m = moments_of(x, kernel_of(f"{name}@{width}"))
+    ours = solve(m, "eig", center=False, reduction=Reduction(alpha)).eigenvalues[:8]
+    model = KernelEDMD(theirs(name, width), n * alpha).fit((x[:-1], x[1:])).fetch_model()
+    assert distance(ours, model.eigenvalues) < 1e-8
+    ours = solve(m, "svd", reduction=Reduction(alpha)).singular_values[:4]
+    model = KernelCCA(theirs(name, width), 4, n * alpha).fit((x[:-1], x[1:])).fetch_model()
+    np.testing.assert_allclose(ours**2, model.eigenvalues.real, rtol=0, atol=1e-8)
+
+
+def test_exact_equals_kernel_matrices():
+    """The eigenvalues are those of (K_xx + n alpha)^-1 K_yx, to 1e-8, for a product kernel."""
+    rng = np.random.default_rng(1)
+    angle = np.cumsum(0.3 * rng.standard_normal(200))
+    x = np.column_stack([np.mod(angle, 2 * np.pi), 0.1 * rng.standard_normal(200)])
+    kernel = kernel_of("periodic:a@0.8*matern52:b@0.3")
+    alpha = 1e-4
+    gram = Evaluator(kernel, x[:-1])
+    inner, across = gram(x[:-1]), gram(x[1:])
+    wanted = np.linalg.eigvals(np.linalg.solve(inner + 199 * alpha * np.eye(199), across))
+    found = solve(moments_of(x, kernel), "eig", center=False, reduction=Reduction(alpha))
+    assert distance(found.eigenvalues[:8], wanted) < 1e-8
+
+
+# ------------------------------------------------------------------ landmarks
+
+
+@pytest.mark.parametrize("method", ["cholesky", "kmeans", "uniform", "fourier"])
+def test_error_falls_with_landmarks(method):
+    """Both the error of the kernel matrix and that of the leading eigenvalues fall with the
+    number of landmarks (random features), in the mean over seeds.
+    """
+    x = swirl(600)
+    kernel = kernel_of("gaussian@0.7")
+    reduction = Reduction(1e-4)
+    exact = solve(moments_of(x, kernel), "reversible", reduction=reduction).eigenvalues[:3].real
+    errors = []
+    for count in (8, 32, 128):
+        rows = []
+        for seed in range(5):
+            lift = kernel_lift(x, kernel, Basis(count, method, seed))
+            phi = apply(lift, x)
+            m = Moments.of_pairs(phi[:-1], phi[1:])
+            found = solve(m, "reversible", reduction=reduction).eigenvalues[:3].real
+            rows.append((lift.settings["error"], np.abs(found - exact).max()))
+        errors.append(np.mean(rows, axis=0))
+    assert (np.diff(errors, axis=0) < 0).all(), errors
+    assert errors[0][0] > 3 * errors[-1][0]
+
+
+def test_random_pivots_beat_uniform_landmarks():
+    """Where few frames are unlike the rest, randomly pivoted Cholesky finds them and uniform
+    landmarks do not.
+    """
+    rng = np.random.default_rng(0)
+    x = np.concatenate([0.2 * rng.standard_normal((3000, 2)), rng.uniform(-5, 5, (60, 2))])
+    kernel = kernel_of("gaussian@0.5")
+    error = {}
+    for method in ("cholesky", "uniform"):
+        rows = []
+        for seed in range(5):
+            phi = apply(kernel_lift(x, kernel, Basis(60, method, seed, candidates=60)), x)
+            rows.append(float(np.mean(diagonal(kernel, x[3000:]) - (phi[3000:] ** 2).sum(axis=1))))
+        error[method] = np.mean(rows)
+    assert error["cholesky"] < 0.5 * error["uniform"], error
+
+
+def test_repeated_frames_are_left_out():
+    """Duplicate rows add no landmark, and the spectrum of all frames twice is that of all
+    frames once.
+    """
+    x = swirl(150)
+    kernel = kernel_of("laplacian@1.0")
+    lift = kernel_lift(np.concatenate([x, x]), kernel, Basis(300))
+    assert lift.settings["repeated"] == 150
+    phi, once = apply(lift, x), moments_of(x, kernel)
+    twice = Moments.of_pairs(phi[:-1], phi[1:]) * 2.0
+    both = [solve(m, "svd", reduction=Reduction(1e-3)).singular_values[:5] for m in (twice, once)]
+    np.testing.assert_allclose(*both, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplacian", "matern32", "matern52", "periodic"])
+def test_random_features_have_the_kernel_on_average(name):
+    """The inner product of 20,000 random features is the kernel within four errors of the mean."""
+    x = swirl(30)
+    kernel = kernel_of(f"{name}@0.9")
+    phi = apply(kernel_lift(x, kernel, Basis(20_000, "fourier")), x)
+    assert np.abs(phi @ phi.T - Evaluator(kernel, x)(x)).max() < 4 / np.sqrt(10_000)
+
+
+# ------------------------------------------------------------------ reduced rank
+
+
+def prinz(frames: int, seeds: range, step: float = 1e-4, stride: int = 100) -> np.ndarray:
+    """Euler-Maruyama runs in the Prinz potential, sigma = 2, every 0.01: (frames, seeds)."""
+    noise = [np.random.default_rng(seed) for seed in seeds]
+    x, found = np.zeros(len(noise)), np.empty((frames, len(noise)))
+    for t in range(-200, frames):
+        kicks = 2 * np.sqrt(step) * np.stack([rng.standard_normal(stride) for rng in noise])
+        for i in range(stride):
+            x = x + prinz_force(x) * step + kicks[:, i]
+        if t >= 0:
+            found[t] = x
+    return found
+
+
+#: Mean over seeds and one-run standard deviation of three eigenvalues, as published for
+#: n = 1500, rank 5, Gaussian kernel of width 0.2, alpha = 1e-6.
+TABLE = {
+    "principal": (Reduction(1e-6, 5), [0.929, 0.793, 0.677], [0.007, 0.012, 0.020]),
+    "rrr": (Reduction(1e-6, 5, "rrr"), [0.955, 0.808, 0.703], [0.005, 0.008, 0.015]),
+    "ridge": (Reduction(1e-6), [0.957, 0.808, 0.703], [0.005, 0.008, 0.015]),
+}
+
+
+@pytest.mark.slow
+def test_prinz_table():
+    """Means over ten seeds lie within two standard deviations of one run of the table, for
+    principal components, reduced-rank and ridge regression.
+    """
+    runs = prinz(1501, range(10))
+    kernel = kernel_of("gaussian@0.2", ("x",))
+    found = {name: [] for name in TABLE}
+    for x in runs.T:
+        m = moments_of(x[:, None], kernel)
+        for name, (reduction, _, _) in TABLE.items():
+            values = solve(m, "eig", center=False, reduction=reduction).eigenvalues
+            found[name].append(np.abs(values[1:4]))
+    for name, (_, mean, sd) in TABLE.items():
+        assert np.all(np.abs(np.mean(found[name], axis=0) - mean) < 2 * np.array(sd)), name
+
+
+def loud_and_slow(seed: int) -> np.ndarray:
+    """A loud rotation that decays within few frames, beside a quiet slow mode."""
+    rng = np.random.default_rng(seed)
+    x = np.zeros((2000, 3))
+    turn = 0.6 * np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
+    for t in range(1999):
+        x[t + 1, :2] = turn @ x[t, :2] + rng.standard_normal(2)
+        x[t + 1, 2] = 0.95 * x[t, 2] + 0.02 * rng.standard_normal()
+    return x
+
+
+def test_reduced_rank_is_not_ridge():
+    """At rank 2 reduced-rank regression takes the two directions that carry most of the
+    prediction, ridge regression all: where these are loud and fast, the leading eigenvalues
+    (.6 and .95) differ by more than three standard deviations over seeds.
+    """
+    kernel = kernel_of("polynomial@1", ("a", "b", "c"))
+    kernel = Kernel(kernel.factors, degree=1)
+    rows = []
+    for seed in range(10):
+        m = moments_of(loud_and_slow(seed), kernel, Basis(50))
+        reductions = (Reduction(1e-6, 2, "rrr"), Reduction(1e-6))
+        both = [solve(m, "eig", reduction=r).eigenvalues[0] for r in reductions]
+        rows.append(np.abs(both))
+    mean, sd = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1)
+    assert abs(mean[0] - 0.6) < 0.05
+    assert abs(mean[1] - 0.95) < 0.02
+    assert mean[1] - mean[0] > 3 * sd.max()
+
+
+def test_spectral_bias_is_that_of_kernel_matrices():
+    """The estimate equals sqrt(n a'Ka) / |Ka| times the root of the first neglected eigenvalue
+    of K / n, with the functions psi = sum a_i k(x_i, .) of principal components, to 1e-6; it
+    falls with their number.
+    """
+    x = swirl(200)
+    kernel, rank, n = kernel_of("gaussian@1.0"), 6, 199
+    m = moments_of(x, kernel)
+    found = solve(m, "eig", center=False, reduction=Reduction(1e-6, rank))
+    gram = Evaluator(kernel, x[:-1])(x[:-1])
+    across = Evaluator(kernel, x[:-1])(x[1:])
+    values, vectors = np.linalg.eigh(gram / n)
+    kept, basis = values[-rank:], vectors[:, -rank:]
+    lam, inner = np.linalg.eig(basis.T @ across @ basis / n / (kept + 1e-6))
+    a = basis @ (inner / (kept[:, None] + 1e-6))
+    norm = np.sqrt(n * np.real(np.sum(a.conj() * (gram @ a), axis=0)))
+    bias = norm / np.linalg.norm(gram @ a, axis=0) * np.sqrt(values[-rank - 1])
+    order = [int(np.argmin(np.abs(lam - value))) for value in found.eigenvalues]
+    np.testing.assert_allclose(found.eigenvalues, lam[order], atol=1e-6)
+    np.testing.assert_allclose(found.bias, bias[order], rtol=1e-6)
+    more = solve(m, "eig", center=False, reduction=Reduction(1e-6, 30)).bias
+    assert (more[:3] < found.bias[:3] / 2).all()
+
+
+# ------------------------------------------------------------------ torch, units
+
+
+@pytest.mark.parametrize("text", ["gaussian@0.7", "periodic:a@1*laplacian:b@0.5", "matern32@1"])
+@pytest.mark.parametrize("method", ["cholesky", "fourier"])
+def test_tensors_give_the_same_moments(text, method):
+    """Moments accumulated from torch tensors equal those of numpy to 1e-10, with short
+    segments and long ones.
+    """
+    import torch
+
+    device = torch.device("cpu")
+    stream = FeatureStream.from_arrays([swirl(5000), swirl(9, seed=1), swirl(7, seed=2)])
+    lift = kernel_lift(swirl(500), kernel_of(text), Basis(40, method))
+    plain, _ = accumulate(stream, [1, 5], lift=evaluator(lift))
+    torched, _ = accumulate(stream, [1, 5], lift=evaluator(lift, device), device=device)
+    for name in ("xx", "xy", "yy"):
+        ours, wanted = getattr(torched, name), getattr(plain, name)
+        assert isinstance(ours, np.ndarray)
+        np.testing.assert_allclose(ours, wanted, rtol=0, atol=1e-10 * np.abs(wanted).max())
+
+
+def test_ensembles_are_multiplied_together():
+    """Many runs of two frames give the moments of all their pairs."""
+    pairs = np.random.default_rng(0).standard_normal((3000, 2, 3))
+    stream = FeatureStream.from_arrays(pairs.reshape(-1, 3))
+    ends = np.arange(0, 6000, 2)
+    stream = FeatureStream(
+        stream.spec, stream.labels, stream.lengths,
+        (np.column_stack([ends, ends + 2]),), stream.read, stream.dtype,
+    )  # fmt: skip
+    found, _ = accumulate(stream, [1])
+    plain = Moments.of_pairs(pairs[:, 0], pairs[:, 1])
+    total = found.total()
+    assert total.n == 3000
+    for name in ("xx", "xy", "yy"):
+        ours = getattr(total.rebased(np.zeros(3), np.ones(3)), name)
+        np.testing.assert_allclose(ours, getattr(plain, name), atol=1e-9)
+
+
+# ------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(("width", "word"), [(1e-6, "too small"), (1e6, "too large")])
+def test_absurd_bandwidths_are_refused(width, word):
+    """A bandwidth far below or above all distances is refused, naming the median distance."""
+    with pytest.raises(SupportError, match=word) as caught:
+        kernel_lift(swirl(), kernel_of(f"gaussian@{width}"), Basis(50))
+    assert "median distance" in caught.value.hint
+
+
+def test_no_ridge_on_all_frames_is_refused():
+    """With alpha = 0 as many functions as pairs fit anything: refused, with a cure."""
+    m = moments_of(swirl(), kernel_of("laplacian@0.5"))
+    with pytest.raises(SupportError, match="without a ridge") as caught:
+        solve(m, "eig", reduction=Reduction(0.0))
+    assert "alpha" in caught.value.hint
+
+
+def test_kernels_and_columns_are_checked():
+    """A misspelt kernel or column is answered with the nearest that exists."""
+    with pytest.raises(UsageError, match="gausian") as caught:
+        parse_kernel("gausian", ("a",))
+    assert "did you mean gaussian" in caught.value.hint
+    with pytest.raises(UsageError, match="no such column") as caught:
+        parse_kernel("periodic:thetaa", ("theta", "r"))
+    assert "did you mean theta" in caught.value.hint
+    with pytest.raises(UsageError, match="stationary"):
+        kernel_lift(swirl(), kernel_of("polynomial@1"), Basis(20, "fourier"))
+
+
+def test_memory_is_refused_before_it_is_taken():
+    """200,000 landmarks are refused with a number that would fit, whatever the machine."""
+    from koopman_cli.memory import available, check_fits, predicted
+
+    with pytest.raises(ResourceError, match="GB") as caught:
+        check_fits(200_000, 11, 20_000)
+    fits = int(caught.value.hint.split("=")[1].split()[0])
+    assert predicted(fits, 11, 20_000) <= available() < predicted(200_000, 11, 20_000)
+
+
+@pytest.mark.parametrize("name", ["cuda:7", "cuda"])
+def test_an_absent_gpu_is_an_error(name):
+    """A GPU that is asked for and absent is an error, never a run on the processor."""
+    import torch
+
+    from koopman_cli.devices import torch_device
+
+    if torch.cuda.device_count() > int(name.partition(":")[2] or 0):
+        pytest.skip("there is such a GPU")
+    with pytest.raises(ResourceError, match="no such GPU"):
+        torch_device(name)
