@@ -29,14 +29,17 @@ def _label(cell: Candidate, *, features: bool) -> str:
 
 
 def _panel(
-    axes: Axes, cells: Sequence[tuple[int, Candidate]], names: list[str], taken: int | None
+    axes: Axes,
+    cells: Sequence[tuple[int, Candidate]],
+    names: list[str],
+    taken: int | None,
+    *,
+    features: bool,
 ) -> None:
-    many = len({cell.features for _, cell in cells}) > 1 or any("," in name for name in names)
     lines: dict[str, list[Candidate]] = {}
     for _, cell in cells:
         if cell.score.vampe.test is not None:
-            key = _label(cell, features=many)
-            lines.setdefault(key if key in names else _label(cell, features=True), []).append(cell)
+            lines.setdefault(_label(cell, features=features), []).append(cell)
     for name, row in lines.items():
         i = names.index(name)
         ordered = sorted(row, key=lambda cell: cell.dim)
@@ -82,7 +85,7 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes, found in zip(panels.flat, shown, strict=False):
             cells = [(i, c) for i, c in enumerate(table.cells) if c.lag == found.lag]
-            _panel(axes, cells, names, found.cell)
+            _panel(axes, cells, names, found.cell, features=features)
             _finish(axes, found.lag, sorted({c.dim for _, c in cells}))
         for axes in list(panels.flat)[len(shown) :]:
             axes.set_visible(False)
