@@ -37,11 +37,13 @@ from koopman_cli.analysis.uncertainty import (
     ModeInterval,
     influences,
     mode_intervals,
+    resampled,
 )
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
+from koopman_cli.models.msm import solve_moments
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.types import Gap, Mode, States
@@ -157,8 +159,24 @@ def _view(found: Estimate) -> View:
 
 
 def _influences(found: Estimate, view: View) -> Influences:
+    if found.request.name == "msm":
+        return _resolved_again(found, view)
     center = found.request.settings.center
     return influences(found.merged, view.solution, view.solver, view.count, center=center)
+
+
+def _resolved_again(found: Estimate, view: View) -> Influences:
+    """Influences on the eigenvalues of a maximum-likelihood estimate, by re-solving."""
+
+    def leading(blocks: BlockMoments) -> Matrix:
+        again = solve_moments(blocks.total(), view.solution.mean_x).eigenvalues
+        assert again is not None
+        # Emptied clusters leave fewer eigenvalues; those that are gone count as 0.
+        short = max(view.count - len(again), 0)
+        return np.asarray(np.pad(again[: view.count].real, (0, short)), np.float64)
+
+    value, influence, spread = resampled(found.merged, leading)
+    return Influences(value.astype(np.complex128), influence.astype(np.complex128), spread)
 
 
 def _degenerate(modes: tuple[Mode, ...], intervals: tuple[ModeInterval, ...]) -> tuple[str, ...]:

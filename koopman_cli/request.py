@@ -21,7 +21,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.lifts.pod import fit_pod, resolve_rank
 from koopman_cli.linalg import RTOL
 from koopman_cli.memory import check_fits
-from koopman_cli.models import dmd, family, kedmd, make_settings
+from koopman_cli.models import dmd, family, kedmd, make_settings, msm
 from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.restrict import Reduction
 from koopman_cli.models.solve import Solution, solve
@@ -132,6 +132,8 @@ class Request:
 
     def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
         """Solve moments with this family's solver and cut-offs."""
+        if self.name == "msm":
+            return msm.solve_moments(moments)
         rtol = self.settings.rtol or RTOL[precision]
         found = solve(
             moments,

@@ -384,16 +384,16 @@ def _single(
     time: Pair = None
     if np.isfinite(log_error):
         middle = -1 / np.log(size)
-        time = (middle * _exp(-t * log_error), middle * _exp(t * log_error))
+        time = (float(middle * _exp(-t * log_error)), float(middle * _exp(t * log_error)))
     if time is not None and log_error < LARGE_LOG_ERROR:
         own: Pair = (float(np.exp(-1 / time[0])), float(np.exp(-1 / time[1])))
     else:
-        own = (size - t * error, size + t * error) if np.isfinite(error) else None
+        own = (float(size - t * error), float(size + t * error)) if np.isfinite(error) else None
     period: Pair = None
     if value.imag:
         angle = abs(np.angle(value))
         middle, spread = 2 * np.pi / angle, t * turn / angle
-        period = (middle * _exp(-spread), middle * _exp(spread))
+        period = (float(middle * _exp(-spread)), float(middle * _exp(spread)))
     return own, time, period
 
 

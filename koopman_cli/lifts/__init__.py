@@ -21,6 +21,7 @@ LIFTS = {
     "dictionary": "koopman_cli.lifts.dictionary",
     "pod": "koopman_cli.lifts.pod",
     "kernel": "koopman_cli.lifts.kernel",
+    "indicator": "koopman_cli.lifts.indicator",
 }
 
 

@@ -23,6 +23,7 @@ MODELS = {
     "dmd": ("koopman_cli.models.dmd", "modes of a flow: regression on POD coordinates"),
     "edmd": ("koopman_cli.models.edmd", "slow combinations of a dictionary of functions"),
     "kedmd": ("koopman_cli.models.kedmd", "slow functions of a kernel, against landmarks"),
+    "msm": ("koopman_cli.models.msm", "Markov state model of clusters, maximum likelihood"),
 }
 
 

@@ -1,0 +1,205 @@
+"""Markov state model: reversible maximum likelihood on clusters of the features.
+
+With the counts C_ij of transitions between clusters at the lag, T = x_ij / x_i maximises the
+likelihood among all reversible matrices, where x solves
+
+    x_ij = (c_ij + c_ji) / (c_i / x_i + c_j / x_j),    x_i = sum_j x_ij,    c_i = sum_j C_ij,
+
+on the largest connected set of clusters.
+Source: Prinz et al., J. Chem. Phys. 134, 174105 (2011); Trendelkamp-Schroer et al., J. Chem.
+Phys. 143, 174101 (2015).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.errors import DataError, SupportError, UsageError
+from koopman_cli.lifts.indicator import cluster, indicator
+from koopman_cli.linalg import fix_signs, sorted_eigh
+from koopman_cli.models import Common, setting
+from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.moments import Moments
+from koopman_cli.types import FeatureSpec, Lift
+
+Matrix = NDArray[np.float64]
+
+MAX_ITERATIONS = 200_000
+
+#: Relative change of the stationary distribution at which iteration stops; the second where
+#: only differences between similar counts are wanted (error bars).
+TOLERANCE = 1e-12
+WARM_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Settings(Common):
+    """Settings of Markov state models."""
+
+    clusters: int = setting("number of clusters by k-means", 100)
+    centers: str = setting("file of cluster centres (.npy), instead of k-means", "")
+
+    def __post_init__(self) -> None:
+        if self.clusters < 2:
+            raise UsageError(
+                f"msm.clusters={self.clusters}: at least two", "for example --set clusters=100"
+            )
+
+
+def solver(settings: Settings) -> Solver:
+    """Reversible: eigenvalues are real."""
+    return "reversible"
+
+
+def fits_lift(settings: Settings) -> bool:
+    """Given centres know nothing of the data; those of k-means do."""
+    return not settings.centers
+
+
+def needs_sample(settings: Settings) -> bool:
+    """Where k-means looks for centres."""
+    return not settings.centers
+
+
+def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
+    """Indicators of the clusters.
+
+    Raises
+    ------
+    DataError
+        If the file of centres is no array with a column per feature.
+    """
+    if not settings.centers:
+        return cluster(sample, settings.clusters, seed)
+    try:
+        points = np.load(Path(settings.centers), allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{settings.centers!r}: no array of cluster centres ({error})", "save them as .npy"
+        ) from None
+    points = points[:, None] if points.ndim == 1 else points
+    if points.ndim != 2 or points.shape[1] != len(spec.names):
+        raise DataError(
+            f"{settings.centers!r}: shape {points.shape}, but there are {len(spec.names)} features",
+            "give one row per centre and one column per feature",
+        )
+    return indicator(points)
+
+
+def counts(moments: Moments) -> Matrix:
+    """Transition counts between clusters, from the moments of their indicators."""
+    raw = moments.rebased(np.zeros_like(moments.shift), np.ones_like(moments.scale))
+    # Sums of ones are whole up to rounding; reweighted blocks make them fractions.
+    value: Matrix = np.clip(np.round(raw.xy[:-1, :-1], 6), 0.0, None)
+    return value
+
+
+def largest_connected(c: Matrix) -> NDArray[np.int64]:
+    """Clusters of the largest set in which each can reach each other.
+
+    >>> largest_connected(np.array([[1.0, 1, 0], [1, 0, 1], [0, 0, 5]])).tolist()
+    [0, 1]
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    _, label = connected_components(c > 0, directed=True, connection="strong")
+    weight = np.bincount(label, (c.sum(axis=1) > 0).astype(float))
+    return np.flatnonzero(label == np.argmax(weight))
+
+
+def reversible_flows(c: Matrix, start: Matrix | None = None) -> Matrix:
+    """Symmetric x (sum 1) with T = x_ij / x_i of maximal likelihood for counts of a connected set.
+
+    Parameters
+    ----------
+    c : (m, m) array
+        Counts.
+    start : (m,) array, optional
+        Row sums to begin with, e.g. those of similar counts.
+
+    Raises
+    ------
+    SupportError
+        If the iteration does not converge.
+
+    Examples
+    --------
+    >>> x = reversible_flows(np.array([[90.0, 10.0], [12.0, 38.0]]))
+    >>> bool(np.allclose(x, x.T)), np.round(x[0, 1] / x[0].sum(), 4).item()
+    (True, 0.1)
+    """
+    both, rows = c + c.T, c.sum(axis=1)
+    tolerance = TOLERANCE if start is None else WARM_TOLERANCE
+    x = both.sum(axis=1) / both.sum() if start is None else start / start.sum()
+    for _ in range(MAX_ITERATIONS):
+        ratio = rows / x
+        flows = both / (ratio[:, None] + ratio[None, :])
+        new = flows.sum(axis=1)
+        new /= new.sum()
+        change = float(np.max(np.abs(new - x) / new))
+        x = new
+        if change < tolerance:
+            break
+    else:
+        raise SupportError(
+            "the reversible maximum-likelihood estimate does not converge",
+            "take fewer clusters, or more data",
+        )
+    ratio = rows / x
+    flows = both / (ratio[:, None] + ratio[None, :])
+    value: Matrix = flows / flows.sum()
+    return value
+
+
+def solve_moments(moments: Moments, start: Matrix | None = None) -> Solution:
+    """Eigenfunctions of the maximum-likelihood matrix, as combinations of the indicators.
+
+    Parameters
+    ----------
+    moments : Moments
+        Of the indicators.
+    start : (m,) array, optional
+        Stationary distribution of similar counts, to begin with.
+
+    Raises
+    ------
+    SupportError
+        If fewer than two clusters are connected.
+    """
+    c = counts(moments)
+    kept = largest_connected(c)
+    if len(kept) < 2:
+        raise SupportError(
+            "no two clusters are connected in both directions",
+            "take fewer clusters or a longer run",
+        )
+    own = c[np.ix_(kept, kept)]
+    begin = None if start is None or np.any(start[kept] <= 0) else start[kept]
+    x = reversible_flows(own, begin)
+    pi = x.sum(axis=1)
+    root = np.sqrt(pi)
+    values, vectors = sorted_eigh(x / np.outer(root, root))
+    # The constant has eigenvalue 1 and is what overlaps with sqrt(pi) most.
+    constant = int(np.argmax(np.abs(root @ vectors)))
+    values, vectors = np.delete(values, constant), np.delete(vectors, constant, axis=1)
+    functions = vectors / root[:, None]
+    functions *= fix_signs(functions, root)
+    m = len(c)
+    left, mean, moving = np.zeros((m, len(values))), np.zeros(m), np.zeros(m, bool)
+    left[kept], mean[kept], moving[kept] = functions, pi, True
+    return Solution(
+        left=left,
+        right=left,
+        mean_x=mean,
+        mean_y=mean,
+        eigenvalues=values.astype(np.complex128),
+        singular_values=None,
+        rank=len(values),
+        moving=moving,
+        condition=float(pi.max() / pi.min()),
+    )
