@@ -41,7 +41,9 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if request.name in FLOWS:
         modes = flow_verdicts(found, stream, judged, context)
     modes = _with_bias(modes, found)
-    warnings = [*found.warnings, *judged.warnings]
+    # Crossings are asked of modes that hop between states, which those of a flow do not.
+    said = () if request.name in FLOWS else judged.warnings
+    warnings = [*found.warnings, *said]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     if found.solution.singular_values is not None and values is None:

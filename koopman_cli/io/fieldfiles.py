@@ -81,7 +81,7 @@ def held_opener(array: Any) -> Opener:
 
 def npy_field(path: str, header: Any, options: ReadOptions) -> Source | None:
     """An npy file as a field; None where it does not look like one."""
-    fields = {Path(path).stem: Field(header.shape, header.dtype)}
+    fields = {"field": Field(header.shape, header.dtype)}  # npy keeps no name
 
     def openers(name: str) -> Opener:
         if header.fortran:

@@ -323,6 +323,11 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
         )
     geometry = replace(geometry, clock=clock)
     warned = [text for _, texts in kinds for text in texts]
+    if time is None and options.time_axis is None and frames < min(20, max(shape)):
+        warned.append(
+            f"{listed.path}: read as {frames} frames; if another axis of {names[0]} {first.shape} "
+            "is time, add --time-axis"
+        )
     if axis != 0:
         warned.append(f"{listed.path}: axis {axis} of {names[0]} {first.shape} is time")
     block = _reader(listed, names, axis, geometry, dtype)

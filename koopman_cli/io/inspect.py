@@ -137,6 +137,9 @@ class _Pass:
 
     def _finite(self, flat: NDArray[Any], start: int) -> None:
         finite = np.isfinite(flat)
+        if self.trajectory.field is not None and self.first is not None:
+            # Land and solids: missing from the first frame on, by design.
+            finite |= np.isnan(self.first)
         if finite.all():
             return
         frames = np.flatnonzero(~finite.all(axis=1))
@@ -156,7 +159,17 @@ class _Pass:
         self.before = flat[-1].copy()
 
 
+def _width(trajectory: Trajectory) -> int:
+    """Numbers in a frame."""
+    if trajectory.field is not None:
+        return int(trajectory.field.geometry.cells)
+    topology = trajectory.topology
+    return 3 * topology.n_atoms if topology is not None else len(trajectory.names)
+
+
 def _column_name(trajectory: Trajectory, column: int) -> str:
+    if trajectory.field is not None:
+        return str(trajectory.field.geometry.name_of(column))
     if trajectory.topology is None:
         return trajectory.names[column]
     return f"{'xyz'[column % 3]} of {trajectory.topology.atom(column // 3)}"
@@ -166,14 +179,14 @@ def _constant(trajectory: Trajectory, varies: NDArray[np.bool_] | None) -> tuple
     if varies is None or trajectory.n_frames < 2:
         return ()
     if trajectory.topology is None:
-        return tuple(trajectory.names[j] for j in np.flatnonzero(~varies))
+        return tuple(_column_name(trajectory, int(j)) for j in np.flatnonzero(~varies))
     fixed = np.flatnonzero(~varies.reshape(-1, 3).any(axis=1))
     return tuple(str(trajectory.topology.atom(int(j))) for j in fixed)
 
 
 def _inspect(trajectory: Trajectory, found: _Pass) -> Inspection:
     topology = trajectory.topology
-    columns = 3 * topology.n_atoms if topology is not None else len(trajectory.names)
+    columns = _width(trajectory)
     longest = int((trajectory.segments[:, 1] - trajectory.segments[:, 0]).max(initial=0))
     first = found.first_bad
     nonfinite = NonFinite(
@@ -193,7 +206,7 @@ def _inspect(trajectory: Trajectory, found: _Pass) -> Inspection:
         atoms=None if topology is None else topology.n_atoms,
         residues=None if topology is None else topology.n_residues,
         columns=columns,
-        names=trajectory.names,
+        names=trajectory.names if trajectory.field is None else trajectory.field.geometry.variables,
         units=trajectory.units,
         dtype=trajectory.dtype,
         nonfinite=nonfinite,
@@ -242,8 +255,7 @@ def inspect(
     with progress("reading", sum(t.n_frames for t in trajectories)) as advance:
         for trajectory in trajectories:
             found = _Pass(trajectory)
-            topology = trajectory.topology
-            width = 3 * topology.n_atoms if topology is not None else len(trajectory.names)
+            width = _width(trajectory)
             for chunk in trajectory.read(max(1, _CHUNK // (16 * width))):
                 found.add(chunk)
                 advance(len(chunk.values))
