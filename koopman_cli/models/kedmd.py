@@ -136,10 +136,8 @@ def notes(lift: Lift, settings: Settings) -> tuple[str, ...]:
     how = "random features" if s["method"] == "fourier" else f"landmarks ({s['method']})"
     widths = [f.bandwidth for f in kernel_of(lift).factors]
     shown = ", ".join(f"{w:.3g}" for w in widths)
-    said = [
-        f"kernel {settings.kernel}, bandwidth {shown}, {count} {how}, relative error of the "
-        f"kernel matrix {s['error']:.1g}"
-    ]
+    error = f"relative error of the kernel matrix {s['error']:.1g}"
+    said = [f"kernel {settings.kernel}, bandwidth {shown}, {count} {how}, {error}"]
     if s["repeated"]:
         said.append(f"{s['repeated']} landmarks repeat others and were left out")
     if settings.landmarks > count + s["repeated"]:

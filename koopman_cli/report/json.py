@@ -105,7 +105,6 @@ def _mode(mode: Mode) -> dict[str, Any]:
         "amplitude": quantity(mode.amplitude),
         "residual": number(mode.residual),
         "spectral_bias": number(mode.spectral_bias),
-        "spectral_bias": number(mode.spectral_bias),
         "certificate": None
         if c is None
         else {"low": number(c.get("low")), "high": number(c.get("high")), "kind": c.get("kind")},
