@@ -1,0 +1,251 @@
+"""What the spectrum means: intervals, certificates, gap, crossings, verdicts."""
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+from systems import AR1, CIRCLE, OU, ROTATIONAL_OU
+
+from koopman_cli import FitOptions, fit
+from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.certificate import Certificate, flow_residuals
+from koopman_cli.analysis.gap import spectral_gap
+from koopman_cli.analysis.uncertainty import Influences, influences, mode_intervals, resampled
+from koopman_cli.blocks import plan_blocks
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.models.solve import solve
+from koopman_cli.moments import Moments
+
+
+def ar(a, frames, seed):
+    """An autoregressive run of unit variance."""
+    kicks = np.random.default_rng(seed).standard_normal(frames)
+    return lfilter([np.sqrt(1 - a * a)], [1, -a], kicks)
+
+
+# ------------------------------------------------------------------ error bars
+
+
+@pytest.mark.parametrize("solver", ["reversible", "eig", "svd"])
+def test_influences_are_what_resolving_gives(solver):
+    """The first-order influence of a block equals re-solving with that block reweighted."""
+    x = np.column_stack([ar(0.95, 20_000, 0), ar(0.7, 20_000, 1)])
+    x = np.column_stack([x, x[:, 0] * x[:, 1]])
+    moments, _ = accumulate(FeatureStream.from_arrays(x), [2])
+    solution = solve(moments.total(), solver)
+    quick = influences(moments, solution, solver, 2)
+
+    def again(blocks):
+        found = solve(blocks.total(), solver)
+        values = found.eigenvalues if found.singular_values is None else found.singular_values
+        return values[:2].real
+
+    _, slow, _ = resampled(moments, again, step=0.01)
+    assert np.abs(quick.blocks.real - slow).max() < 0.02 * np.abs(slow).max()
+
+
+def test_error_of_an_autoregression():
+    """At lag 1 the error of the eigenvalue of AR(1) is sqrt((1 - lambda^2) / T) on average."""
+    errors = []
+    for seed in range(10):
+        stream = FeatureStream.from_arrays(AR1.simulate(seed, 20_000))
+        moments, _ = accumulate(stream, [1])
+        found = influences(moments, solve(moments.total(), "reversible"), "reversible", 1)
+        errors.append(found.errors()[0])
+    exact = np.sqrt((1 - np.exp(-2 / 20)) / 20_000)
+    assert 0.9 < np.mean(errors) / exact < 1.1
+
+
+def test_degenerate_modes_share_an_interval():
+    """Two equal eigenvalues are a group, and each gets the hull of both intervals."""
+    x = np.column_stack([ar(0.9, 20_000, 1), ar(0.9, 20_000, 2), ar(0.2, 20_000, 3)])
+    moments, _ = accumulate(FeatureStream.from_arrays(x), [1])
+    solution = solve(moments.total(), "reversible")
+    first, second, third = mode_intervals(influences(moments, solution, "reversible", 3))
+    assert first.group == second.group == (0, 1)
+    assert first.eigenvalue == second.eigenvalue != third.eigenvalue
+    assert third.group == (2,)
+
+
+def test_period_of_a_rotation_has_an_interval():
+    """The period of circle drift lies in its interval, which is a few percent wide."""
+    result = fit(
+        CIRCLE.simulate(0, 20_000)[0],
+        FitOptions(model="tica", settings={"reversible": "false"}, lag="4", dim="2"),
+    )
+    period = result.modes[0].period
+    exact = 2 * np.pi / 0.25
+    assert period.low < exact < period.high
+    assert period.high / period.low < 1.1
+
+
+# ------------------------------------------------------------------ certificates
+
+
+def test_exact_moments_certify():
+    """With exact two-lag moments lambda +- r always holds an eigenvalue of a reversible chain."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        weights = rng.random((6, 6))
+        weights = weights + weights.T
+        pi = weights.sum(axis=1) / weights.sum()
+        p = weights / weights.sum(axis=1, keepdims=True)
+        psi = rng.standard_normal(6)
+        psi -= pi @ psi
+        norm = pi @ psi**2
+        c1, c2 = (pi * psi) @ p @ psi / norm, (pi * psi) @ p @ p @ psi / norm
+        r = np.sqrt(max(c2 - c1**2, 0.0))
+        exact = np.linalg.eigvals(p).real
+        assert np.min(np.abs(exact - c1)) <= r + 1e-12
+
+
+@pytest.mark.parametrize("model", ["tica", "vamp"])
+def test_a_rotation_has_no_timescale(model):
+    """A rotating Ornstein-Uhlenbeck process: tica is invalid, vamp reports coherences."""
+    run = ROTATIONAL_OU.simulate(0, 20_000)[0]
+    result = fit(run, FitOptions(model=model, lag="2", dim="2"))
+    assert all(mode.timescale is None for mode in result.modes)
+    if model == "tica":
+        assert {mode.verdict for mode in result.modes} == {"invalid"}
+        assert not result.slow
+    else:
+        assert all(mode.eigenvalue is None for mode in result.modes)
+        assert result.modes[0].singular_value == pytest.approx(0.904837, abs=0.01)
+
+
+def test_a_contradiction_needs_its_errors():
+    """r2 below zero is invalid only beyond the limit."""
+    assert Certificate(0.9, 0.01, -0.05, 0.01, (0, 1)).invalid
+    assert not Certificate(0.9, 0.01, -0.02, 0.01, (0, 1)).invalid
+
+
+def damped_oscillator(points):
+    """Images of points after dt = .5 of x'' = -x - .2 x' in its exact linear form."""
+    from scipy.linalg import expm
+
+    return points @ expm(0.5 * np.array([[0.0, 1.0], [-1.0, -0.2]])).T
+
+
+def test_residuals_tell_true_eigenpairs_of_a_flow():
+    """Damped oscillator: nine of 34 non-constant pairs (ten of 35 with the constant) are true."""
+    rng = np.random.default_rng(0)
+    grid = np.linspace(-1, 1, 5)
+    centers = np.array([(a, b) for a in grid for b in grid])
+
+    def lift(x):
+        powers = [x[:, 0] ** i * x[:, 1] ** j for i in range(4) for j in range(4 - i) if i + j]
+        bumps = np.exp(-((x[:, None] - centers) ** 2).sum(axis=2) / (2 * 0.3**2))
+        return np.column_stack([*powers, bumps])
+
+    def moments(n):
+        x = rng.uniform(-1, 1, (n, 2))
+        return Moments.of_pairs(lift(x), lift(damped_oscillator(x)))
+
+    train, fresh = moments(4000), moments(4000)
+    solution = solve(train, "eig", rtol=1e-14)
+    assert solution.rank == 34
+    found = flow_residuals(fresh, solution, 34)
+    true = found.values < 1e-6
+    assert true.sum() == 9
+    assert found.values[~true].min() > 0.003
+    assert not found.invariant
+    rate = np.linalg.eigvals(np.array([[0.0, 1.0], [-1.0, -0.2]]))[0]
+    pair = np.exp(0.5 * np.array([rate, rate.conj()]))
+    exact = [pair[0] ** i * pair[1] ** j for i in range(4) for j in range(4 - i) if i + j]
+    for value in solution.eigenvalues[true]:
+        assert np.min(np.abs(np.array(exact) - value)) < 1e-8
+
+
+# ------------------------------------------------------------------ gap and verdicts
+
+
+def spectrum(values, error, blocks=50):
+    """Influences of independent errors of one size on given eigenvalues."""
+    rng = np.random.default_rng(0)
+    g = rng.standard_normal((blocks, len(values)))
+    g *= error / np.sqrt(np.sum(g**2, axis=0) * blocks / (blocks - 1))
+    stack = accumulate(FeatureStream.from_arrays(rng.standard_normal(5000)), [1])[0]
+    from koopman_cli.analysis.uncertainty import stack as stacked
+
+    whole = stacked(stack, joint=True)
+    return Influences(np.array(values, complex), g.astype(complex), whole)
+
+
+def test_gap_is_the_last_sure_ratio():
+    """Of two sure ratios the last counts; an uncertain one does not."""
+    assert spectral_gap(spectrum([0.99, 0.9, 0.4, 0.35], 1e-3), 0.1).after == 2
+    assert spectral_gap(spectrum([0.9, 0.77, 0.7], 1e-3), 0.1).after is None
+    assert spectral_gap(spectrum([0.9, 0.7, 0.6], 0.05), 0.1).after is None
+
+
+def test_gap_before_nothing():
+    """A next eigenvalue at or below zero counts as t = 0, and one function has no gap."""
+    gap = spectral_gap(spectrum([0.9, -0.01], 0.02), 0.1)
+    assert gap.after == 1
+    assert spectral_gap(spectrum([0.9], 1e-3), 0.1).reason == "one function fitted"
+
+
+def test_no_gap_below_the_noise_or_the_lag():
+    """A mode at the noise floor or faster than the lag is followed by no gap."""
+    assert spectral_gap(spectrum([0.9, 0.1], 1e-3), 0.95).after is None
+    assert spectral_gap(spectrum([0.3, 1e-4], 1e-5), 0.1).after is None
+
+
+def test_ornstein_uhlenbeck_has_no_gap():
+    """Monomials of an Ornstein-Uhlenbeck process: t1/t2 = 2 is no gap, and no states follow."""
+    run = OU.simulate(1, 20_000)[0]
+    result = fit(run, FitOptions(model="edmd", settings={"degree": "5"}, lag="5", dim="3"))
+    assert not result.gap.resolved
+    assert result.states is None
+    assert "no ratio" in result.gap.reason
+
+
+def well(frames, seed):
+    """Fast fluctuations in one well."""
+    return 0.1 * ar(0.8, frames, seed)
+
+
+@pytest.mark.parametrize("model", ["tica", "vamp", "edmd"])
+def test_wells_never_connected(model):
+    """Two runs in two wells: the sets are named, no timescale is invented, and it is no error."""
+    runs = [(well(5000, 0) - 1)[:, None], (well(5000, 1) + 1)[:, None]]
+    result = fit(runs, FitOptions(model=model, lag="2"))
+    first = result.modes[0]
+    assert first.timescale is None
+    assert first.verdict == "unresolved"
+    assert first.reason.startswith("never crossed")
+    assert any("{trajectory 1} and {trajectory 2} never meet" in w for w in result.warnings)
+    assert result.slow
+
+
+def test_a_mode_seen_once_is_unresolved():
+    """A run that changes wells once: the mode is unresolved and the count is told."""
+    run = well(10_000, 0) + np.where(np.arange(10_000) < 6000, -1, 1)
+    result = fit(run[:, None], FitOptions(model="tica", lag="2"))
+    assert result.modes[0].verdict == "unresolved"
+    assert "one crossing" in result.modes[0].reason
+    assert not result.gap.resolved
+
+
+@pytest.mark.parametrize("model", ["tica", "vamp", "edmd"])
+def test_noise_has_no_slow_mode(model):
+    """Independent noise: no slow mode, no gap, no states, whatever the family."""
+    noise = np.random.default_rng(3).standard_normal((20_000, 4))
+    result = fit(noise, FitOptions(model=model, lag="1"))
+    assert not result.slow
+    assert not result.gap.resolved
+    assert result.states is None
+
+
+def test_moments_at_twice_the_lag_share_the_blocks():
+    """Blocks planned for one lag hold exactly the pairs of twice that lag inside them."""
+    from dataclasses import replace
+
+    x = np.random.default_rng(0).standard_normal((333, 2))
+    stream = FeatureStream.from_arrays(x)
+    plan = replace(plan_blocks(stream.segments, [10], 2), lags=(10, 20))
+    moments, _ = accumulate(stream, (10, 20), plan=plan)
+    for i, (_, start, stop) in enumerate(plan.segments[0].cuts):
+        found = moments.block(i, 20).rebased(np.zeros(2), np.ones(2)).xy[:2, :2]
+        assert np.allclose(found, x[start : stop - 20].T @ x[start + 20 : stop])
+    whole = moments.total(20).rebased(np.zeros(2), np.ones(2)).xy[:2, :2]
+    assert np.allclose(whole, x[:-20].T @ x[20:])
