@@ -276,12 +276,17 @@ class SegmentRun:
 
 
 def _spans(segment: Segment, lag: int) -> Iterator[tuple[int, int, int]]:
-    """(region, first start, last start + 1) of the pairs of each region of a segment."""
-    cuts = segment.cuts
+    """(region, first start, last start + 1) of the pairs of each region.
+
+    Together they are all starts of the segment, each once, also where a block planned for a
+    shorter lag is shorter than this one (and has no pair of its own).
+    """
+    cuts, end = segment.cuts, segment.stop - lag
     for i, (block, start, stop) in enumerate(cuts):
-        yield block, start, stop - lag
+        turn = max(start, stop - lag)
+        yield block, start, min(turn, end)
         if i < len(cuts) - 1:
-            yield segment.boundaries[i], stop - lag, cuts[i + 1][1]
+            yield segment.boundaries[i], turn, min(cuts[i + 1][1], end)
 
 
 def is_short(segment: Segment, reach: int) -> bool:

@@ -564,3 +564,17 @@ def test_non_finite_frames_are_named():
     broken = replace(stream, read=lambda i, size: iter([arrays[i]]))
     with pytest.raises(DataError, match="trajectory 2: frame 1234, b is not finite"):
         accumulate(broken, [3])
+
+
+@pytest.mark.parametrize("lags", [(1, 2, 9), (2, 11, 30)])
+def test_blocks_planned_for_a_shorter_lag(lags):
+    """Lags longer than the blocks of a plan still take every pair exactly once."""
+    x = noise(600)
+    stream = FeatureStream.from_arrays([x])
+    plan = plan_blocks(stream.segments, lags[:1], x.shape[1], n_blocks=100)
+    moments, _ = accumulate(stream, lags, plan=replace(plan, lags=tuple(lags)))
+    for lag in lags:
+        direct = Moments.of_pairs(x[:-lag], x[lag:], None, moments.shift, moments.scale)
+        total = moments.total(lag)
+        for name in ("xx", "xy", "yy"):
+            np.testing.assert_allclose(getattr(total, name), getattr(direct, name), atol=1e-10)
