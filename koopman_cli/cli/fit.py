@@ -23,13 +23,16 @@ from koopman_cli.cli.options import (
 from koopman_cli.errors import DataError, KoopmanError, SupportError, UsageError
 
 if TYPE_CHECKING:
+    from koopman_cli.candidates import ScoreTable
     from koopman_cli.types import FitResult
 
 
 @click.command(short_help="the whole analysis of trajectories, into a RUN directory")
 @paths_argument
-@click.option("--features", metavar="SPEC", help="Features, joined by +; see `koopman features`.")
-@click.option("--model", metavar="NAME", help="Model family; see `koopman models`.")
+@click.option(
+    "--features", metavar="SPEC", help="Features, joined by +, or auto; see `koopman features`."
+)
+@click.option("--model", metavar="NAME", help="Model family, or auto; see `koopman models`.")
 @click.option("--lag", default="auto", show_default=True, help="Lag: 50 (frames), 5ns, or auto.")
 @click.option("--dim", default="auto", show_default=True, help="Number of slow functions, or auto.")
 @click.option(
@@ -71,10 +74,12 @@ def command(ctx: click.Context, /, **values: Any) -> None:
     need_paths(values["paths"])
     out = Path(values["out"] or Path(values["paths"][0]).stem + ".koopman")
     _check_out(out, (*values["paths"], *values["test"]), force=flags["force"])
-    result = _fit(values)
+    result, table = _fit(values)
     from koopman_cli.report.run import write_run
+    from koopman_cli.report.scores import table_files
 
-    path = write_run(result, out, force=flags["force"])
+    extra = None if table is None else table_files(table)
+    path = write_run(result, out, force=flags["force"], extra=extra)
     _print(result, path, as_json=values["as_json"])
     _finish(result, **{name: flags[name] for name in ("allow_empty", "strict")})
 
@@ -89,15 +94,15 @@ def _check_out(out: Path, paths: tuple[str, ...], *, force: bool) -> None:
     check_out(out, force=force)
 
 
-def _fit(values: dict[str, Any]) -> FitResult:
+def _fit(values: dict[str, Any]) -> tuple[FitResult, ScoreTable | None]:
     from koopman_cli.cli.output import make_progress
 
     read = read_options(values)
     options = _options(values)
-    from koopman_cli.api import fit
+    from koopman_cli.autofit import auto_fit
 
     progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
-    return fit(
+    return auto_fit(
         list(values["paths"]),
         options,
         read=read,

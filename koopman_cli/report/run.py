@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,8 +122,12 @@ def check_out(out: str | os.PathLike[str], *, force: bool = False) -> Path:
     return path
 
 
-def _fill(result: FitResult, folder: Path, figures: bool) -> None:
+def _fill(
+    result: FitResult, folder: Path, figures: bool, extra: Mapping[str, bytes] | None = None
+) -> None:
     folder.mkdir()
+    for name, content in (extra or {}).items():
+        write_durable(folder / name, content)
     save_result(result, folder / MODEL)
     write_durable(folder / SUMMARY, json_bytes(summary(result)))
     write_durable(folder / CONFIG, config_bytes(result.config))
@@ -165,6 +169,7 @@ def write_run(
     *,
     force: bool = False,
     figures: bool = True,
+    extra: Mapping[str, bytes] | None = None,
 ) -> Path:
     """Write a RUN directory: model.h5, summary.json, config.toml, figures.
 
@@ -178,6 +183,8 @@ def write_run(
         Replace an existing RUN. It is removed only once the new one is in its place.
     figures : bool
         Draw the figures as well.
+    extra : mapping of name to bytes, optional
+        Further files, such as the scores that decided.
 
     Returns
     -------
@@ -196,7 +203,7 @@ def write_run(
     with refusals(Path(out), "write"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _fill(result, partial, figures)
+            _fill(result, partial, figures, extra)
             _put_in_place(partial, path)
         except FileError as error:
             raise FileError(str(error).replace(str(partial), str(out)), error.hint) from error

@@ -107,6 +107,14 @@ def csv_text(table: ScoreTable) -> str:
     return buffer.getvalue()
 
 
+def table_files(table: ScoreTable) -> dict[str, bytes]:
+    """``scores.json`` and ``scores.csv`` by name."""
+    return {
+        "scores.json": encode(document(table)),
+        "scores.csv": csv_text(table).encode("utf-8", "backslashreplace"),
+    }
+
+
 def write_tables(table: ScoreTable, folder: Path) -> None:
     """Replace ``scores.json`` and ``scores.csv`` of a directory.
 
@@ -115,8 +123,8 @@ def write_tables(table: ScoreTable, folder: Path) -> None:
     FileError
         If the file system refuses.
     """
-    write_atomic(folder / "scores.json", encode(document(table)))
-    write_atomic(folder / "scores.csv", csv_text(table).encode("utf-8", "backslashreplace"))
+    for name, content in table_files(table).items():
+        write_atomic(folder / name, content)
 
 
 # ------------------------------------------------------------------ for people
