@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.certificate import (
+    Certificate,
     FlowResiduals,
     HeldOut,
     certificates,
@@ -110,7 +111,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     passed = _pass(found, stream, view, trained)
     moments = _moments(found, passed, view)
     held = _held_out(moments, view, trained)
-    certified = None if held is None else certificates(held, [])
+    certified = None if held is None else _certified(held, [], view)
     if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
         # What is symmetric at one lag may still contradict itself at twice the lag.
         view, held, certified = _plain_view(found), None, None
@@ -118,7 +119,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     intervals = mode_intervals(effect)
     if held is not None:
         groups = list(dict.fromkeys(interval.group for interval in intervals))
-        certified = certificates(held, groups)
+        certified = _certified(held, groups, view)
     crossings = count_crossings(passed.slow)
     values = view.solution.eigenvalues
     values = None if values is None or view.solver == "svd" else values[: view.count]
@@ -142,6 +143,13 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     return Diagnosis(
         view, effect, modes, values, gap, states, passed, moments, apart, notes, warnings
     )
+
+
+def _certified(
+    held: HeldOut, groups: list[tuple[int, ...]], view: View
+) -> tuple[Certificate, ...] | None:
+    assert view.solution.eigenvalues is not None
+    return certificates(held, groups, view.solution.eigenvalues[: view.count].real)
 
 
 def _plain_view(found: Estimate) -> View:

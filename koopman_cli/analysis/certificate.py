@@ -128,7 +128,9 @@ def _about_origin(sums: Matrix, blocks: BlockMoments) -> Matrix:
     return value
 
 
-def certificates(found: HeldOut, groups: Sequence[Sequence[int]]) -> tuple[Certificate, ...] | None:
+def certificates(
+    found: HeldOut, groups: Sequence[Sequence[int]], values: Matrix | None = None
+) -> tuple[Certificate, ...] | None:
     """Residual and Kato-Temple intervals of k reversible modes; None with too few blocks.
 
     With lambda := c(tau) of the held-out functions, r2 = c(2 tau) - lambda^2 and se its error,
@@ -145,6 +147,8 @@ def certificates(found: HeldOut, groups: Sequence[Sequence[int]]) -> tuple[Certi
     found : HeldOut
     groups : sequence of sequences of int
         Modes that cannot be told apart, slowest first.
+    values : (k,) array, optional
+        Eigenvalues of the model itself.
 
     Examples
     --------
@@ -166,7 +170,8 @@ def certificates(found: HeldOut, groups: Sequence[Sequence[int]]) -> tuple[Certi
     r2_errors = _error(g[1] - 2 * c[0] * g[0])
     # Only modes that outlive the lag are given a timescale that could be contradicted; faster
     # ones are often heavy-tailed functions, whose errors are no guide this far out.
-    outlive = np.abs(c[0]) > np.exp(-1.0)
+    own_size = np.abs(c[0]) if values is None else np.minimum(np.abs(c[0]), np.abs(values))
+    outlive = own_size > np.exp(-1.0)
     limit = _contradiction(len(g[0]), max(1, int(outlive.sum())))
     made = []
     for j in range(c.shape[1]):
