@@ -32,6 +32,11 @@ def lags_of(cells: Sequence[Candidate]) -> list[Lag]:
     return list(dict.fromkeys(cell.lag for cell in cells))
 
 
+def above_floor(cell: Candidate, floor: float) -> bool:
+    """Whether the leading value, and the held-out score, pass those of one mode at the floor."""
+    return cell.leading > floor and (cell.score.vampe.test or 0.0) > 1 + floor**2
+
+
 def _comparable(cells: Sequence[Candidate], lag: Lag, folds: int) -> list[int]:
     """Cells at a lag that were scored in every fold."""
     return [
@@ -44,8 +49,8 @@ def recommend(cells: Sequence[Candidate], repeats: int = 1) -> tuple[Recommendat
 
     The error is that of the fold-wise difference to the best (:func:`pick_simplest`); simple
     is first of all few functions, then few columns, then few readings. Nothing is
-    recommended where the constant is not beaten by two errors, where the leading value is at
-    or below the noise floor, or where more than one fold holds too few events to judge.
+    recommended where the constant is not beaten by two errors, where the leading value or the
+    score is not above the noise floor, or where more than one fold holds too few events.
     """
     folds = max((len(c.score.vampe.folds) for c in cells), default=0)
     return tuple(
@@ -70,8 +75,11 @@ def _recommend_at(
         many = f"{score.poor_folds} of {len(score.vampe.folds)} folds"
         reason = f"{many} hold too few events to judge {describe(cell)}, the simplest good cell"
         return Recommendation(lag, None, reason)
-    if cell.floor is not None and cell.leading <= cell.floor:
-        reason = f"the leading value {cell.leading:.3g} is within the noise floor {cell.floor:.3g}"
+    if cell.floor is not None and not above_floor(cell, cell.floor):
+        score_there = 1 + cell.floor**2
+        reason = (
+            f"nothing is above the noise floor ({cell.floor:.3g}, a score of {score_there:.4g})"
+        )
         return Recommendation(lag, None, f"{NOTHING}: {reason}")
     assert found.best is not None
     best = index[found.best]
