@@ -43,6 +43,21 @@ def test_influences_are_what_resolving_gives(solver):
     assert np.abs(quick.blocks.real - slow).max() < 0.02 * np.abs(slow).max()
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_statistic_that_is_infinite_has_no_influence():
+    """Infinite with and without a block (a state never left) is NaN; the others are told."""
+    moments, _ = accumulate(FeatureStream.from_arrays(ar(0.9, 2000, 0)), [1])
+
+    def infinite(blocks):
+        return np.array([np.inf, blocks.total().n])
+
+    value, influence, spread = resampled(moments, infinite)
+    assert np.isinf(value[0])
+    assert np.isnan(influence[:, 0]).all()
+    assert (influence[:, 1] > 0).all()
+    assert np.isnan(spread.error(influence)).tolist() == [True, False]
+
+
 def test_error_of_an_autoregression():
     """At lag 1 the error of the eigenvalue of AR(1) is sqrt((1 - lambda^2) / T) on average."""
     errors = []

@@ -475,7 +475,8 @@ def resampled(
                 for name in ("xx", "xy", "yy")
             }
             sides.append(np.asarray(statistic(replace(blocks, **scaled)), float))
-        with np.errstate(invalid="ignore"):
-            # Infinite on both sides (a state that is never left) has no influence to tell.
-            rows.append((sides[0] - sides[1]) / (2 * step))
+        # Infinite on both sides (a state that is never left) has no influence to tell.
+        told = np.isfinite(sides[0]) | np.isfinite(sides[1])
+        nothing = np.full(value.shape, np.nan)
+        rows.append(np.subtract(sides[0], sides[1], out=nothing, where=told) / (2 * step))
     return value, np.array(rows), stack(blocks, blocks.lags[0], joint=False)
