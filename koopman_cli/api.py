@@ -23,15 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli import __version__
+from koopman_cli.analysis.domain import leverage
 from koopman_cli.devices import torch_device
 from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
 from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
+from koopman_cli.features.field import build_field
+from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import describe_flow
 from koopman_cli.models import make_settings
 from koopman_cli.request import FLOWS, Request
 from koopman_cli.results import analyse, make_projection, project
 from koopman_cli.source import (
+    Opened,
     Source,
     are_paths,
     check_unchanged,
@@ -140,6 +144,7 @@ def fit(
     )
     lag, scan = _lag(options.lag, stream, request)
     request, ranked, reduced = request.resolved(stream, lag)
+    stream, finer = refined(stream, request, opened, read)
     test = open_test(options.test, stream, read, progress)
     found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=test)
     result = analyse(found, stream, scan)
@@ -147,6 +152,7 @@ def fit(
         *stream.notes,
         *why,
         *ranked,
+        *finer,
         *_scan_notes(scan, stream),
         *_dim_notes(found),
         *found.notes,
@@ -248,6 +254,18 @@ def _dim(text: str | int) -> int | None:
     return dim
 
 
+def refined(
+    stream: FeatureStream, request: Request, opened: Opened, read: ReadOptions
+) -> tuple[FeatureStream, tuple[str, ...]]:
+    """A field read again in float64 where float32 products are too coarse for the rank."""
+    field = stream.field
+    if field is None or not needs_double(field.snapshots, request.settings.rank):
+        return stream, ()
+    spec = stream.spec.text
+    again = build_field(opened.trajectories, spec, read, request.progress, "float64")
+    return again, ("snapshot products in float64: the POD modes span too many digits",)
+
+
 def _scan_notes(scan: LagScan | None, stream: FeatureStream) -> tuple[str, ...]:
     if scan is None:
         return ()
@@ -317,6 +335,11 @@ def _provenance(command: str, options: FitOptions, begun: float) -> dict[str, An
 # ------------------------------------------------------------------ transform
 
 
+#: Share of frames outside the domain above which it is worth a warning; 0.1% of the training
+#: frames are outside by definition.
+EXPECTED_OUTSIDE = 0.01
+
+
 @dataclass(frozen=True)
 class Transformed:
     """Slow coordinates of new data: ``runs``, one per trajectory, each read in chunks."""
@@ -327,7 +350,19 @@ class Transformed:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was noticed; complete once every trajectory has been read."""
-        return self.stream.warnings
+        return self.stream.warnings + tuple(
+            f"{run.label}: {far} of {run.frames} frames lie outside the domain where the model was "
+            "trained; their coordinates are extrapolated"
+            for run, far in zip(self.runs, self.outside, strict=True)
+            if far > EXPECTED_OUTSIDE * run.frames
+        )
+
+    @property
+    def outside(self) -> tuple[int, ...]:
+        """Frames of each trajectory outside the domain of the model, once it has been read."""
+        return tuple(
+            0 if run.outside is None else int(np.count_nonzero(run.outside())) for run in self.runs
+        )
 
 
 SCALINGS = ("none", "kinetic", "commute")
@@ -415,12 +450,26 @@ def transform(
             "give the features the model was fitted on",
         )
 
+    flags = tuple(np.zeros(n, bool) for n in stream.lengths)
+
     def rows(i: int) -> Iterator[NDArray[np.float64]]:
+        at = 0
         for chunk in stream.chunks(i):
+            if model.domain is not None:
+                far = leverage(model.domain, chunk) > model.domain.limit
+                flags[i][at : at + len(chunk)] = far
+            at += len(chunk)
             yield project(model, chunk)[:, : model.dim] * factors
 
     runs = tuple(
-        Coordinates(label, n, model.dim, partial(stream.frame_index, i), partial(rows, i))
+        Coordinates(
+            label,
+            n,
+            model.dim,
+            partial(stream.frame_index, i),
+            partial(rows, i),
+            None if model.domain is None else partial(flags.__getitem__, i),
+        )
         for i, (label, n) in enumerate(zip(stream.labels, stream.lengths, strict=True))
     )
     return Transformed(runs, stream)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.modes import EXTRA
 from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, thinned_frames
 from koopman_cli.analysis.spectrum import Context
@@ -66,6 +67,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         )
     notes = [*judged.notes]
     model = _model(found, stream, values, tuple(warnings))
+    if stream.field is None:
+        model = replace(model, domain=training_domain(stream, request.progress))
     return FitResult(
         input=InputSummary("array", (), 0, 0, None),
         model=model,

@@ -235,6 +235,18 @@ class Lift:
 
 
 @dataclass(frozen=True)
+class Domain:
+    """Where a model was trained: frames with |whitening' (x - mean)|^2 up to ``limit``.
+
+    mean : (d,) of the features; whitening : (d, r); limit : quantile of the training frames
+    """
+
+    mean: Array
+    whitening: Array
+    limit: float
+
+
+@dataclass(frozen=True)
 class Model:
     """A fitted model: a lift and linear coefficients, and what is needed to judge it.
 
@@ -281,6 +293,7 @@ class Model:
     precision: str = "float64"
     blocks: Any = None
     basis: Array | None = None
+    domain: Domain | None = None
     warnings: tuple[str, ...] = ()
 
 

@@ -81,12 +81,16 @@ def _print(done: Transformed, out: Path, *, as_json: bool) -> None:
     from koopman_cli.cli.output import note, print_json, say
 
     if as_json:
-        rows = [{"label": r.label, "frames": r.frames, "dim": r.dim} for r in done.runs]
+        rows = [
+            {"label": r.label, "frames": r.frames, "dim": r.dim, "outside": far}
+            for r, far in zip(done.runs, done.outside, strict=True)
+        ]
         document = {"out": str(out), "trajectories": rows, "warnings": list(done.warnings)}
         print_json(document)
         return
-    for run in done.runs:
-        say(f"{run.label}: {run.frames} frames x {run.dim} slow coordinates")
+    for run, far in zip(done.runs, done.outside, strict=True):
+        outside = f", {far} frames outside the domain of the model" if far else ""
+        say(f"{run.label}: {run.frames} frames x {run.dim} slow coordinates{outside}")
     for warning in done.warnings:
         note(f"Warning: {warning}")
     say(f"Written to {out}")

@@ -18,6 +18,7 @@ from koopman_cli.store.plain import dumps, from_plain, tuples
 from koopman_cli.store.states import ARRAYS, states_from_plain, states_to_plain
 from koopman_cli.types import (
     DimChoice,
+    Domain,
     FeatureSpec,
     FitResult,
     Flow,
@@ -41,6 +42,7 @@ SCHEMA = 1
 Tree = dict[str, NDArray[Any]]
 
 _MODEL_SCALARS = ("family", "solve", "settings", "lag", "dt", "dim", "rank", "pairs", "seed")
+_DOMAIN_ARRAYS = ("mean", "whitening", "limit")
 _MODEL_ARRAYS = ("mean", "mean_right", "left", "right", "eigenvalues", "singular_values", "basis")
 
 
@@ -86,6 +88,8 @@ def _model_tree(model: Model) -> Tree:
     tree |= {f"model/{name}": np.asarray(a) for name, a in values.items() if a is not None}
     tree |= {f"features/state/{_key(name)}": np.asarray(a) for name, a in spec.state.items()}
     tree |= {f"lift/arrays/{_key(name)}": np.asarray(a) for name, a in lift.arrays.items()}
+    if model.domain is not None:
+        tree |= {f"domain/{n}": np.asarray(getattr(model.domain, n)) for n in _DOMAIN_ARRAYS}
     if model.blocks is not None:
         tree |= {f"blocks/{_key(n)}": np.asarray(a) for n, a in model.blocks.to_arrays().items()}
     return tree
@@ -219,7 +223,14 @@ class _Tree:
             lift=self.lift(),
             dropped=self.names("model/dropped"),
             blocks=_blocks(blocks) if blocks else None,
+            domain=self.domain(),
         )
+
+    def domain(self) -> Domain | None:
+        found = _under(self.arrays, "domain")
+        if not found:
+            return None
+        return Domain(found["mean"], found["whitening"], float(found["limit"]))
 
     def features(self) -> FeatureSpec:
         return FeatureSpec(

@@ -25,6 +25,8 @@ class Coordinates:
     frames, dim : shape of the whole
     frame_index : () -> (frames,) frame as read of each row
     chunks : () -> iterator over (n, dim) arrays
+    outside : () -> (frames,) which rows lie outside the domain of the model, once ``chunks`` was
+        read to its end; None where the model knows no domain
     """
 
     label: str
@@ -32,6 +34,7 @@ class Coordinates:
     dim: int
     frame_index: Callable[[], NDArray[np.int64]]
     chunks: Callable[[], Iterator[NDArray[np.float64]]]
+    outside: Callable[[], NDArray[np.bool_]] | None = None
 
     def array(self) -> NDArray[np.float64]:
         """All rows at once, (frames, dim)."""
@@ -188,3 +191,5 @@ def _fill_h5(
             rows[at : at + len(chunk)] = chunk
             at += len(chunk)
             advance(len(chunk))
+        if run.outside is not None:
+            group.create_dataset("outside", data=run.outside())
