@@ -131,7 +131,7 @@ def assign_states(
     n, chosen_by = _wanted(result, count)
     mean, functions, values = slow_functions(result.model)
     _check_modes(result, values, n - 1)
-    trajectories, stream = _read_again(result, progress)
+    trajectories, stream = read_again(result, progress)
     passed = SlowPass.of(
         stream, evaluator(result.model.lift), mean, functions[:, : n - 1], functions[:, :0]
     )
@@ -170,9 +170,16 @@ def _check_modes(result: FitResult, values: NDArray[np.complex128], m: int) -> N
         )
 
 
-def _read_again(
+def read_again(
     result: FitResult, progress: Progress
 ) -> tuple[tuple[Trajectory, ...], FeatureStream]:
+    """Trajectories and features of the files a run was fitted to.
+
+    Raises
+    ------
+    DataError
+        If it was fitted to arrays, or the files have another number of frames now.
+    """
     config: Mapping[str, Any] = result.config
     paths = list(config.get("paths", ()))
     if not paths:

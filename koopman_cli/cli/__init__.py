@@ -25,6 +25,7 @@ VERBS = (
     "states",
     "transform",
     "forecast",
+    "compare",
     "plot",
     "models",
     "features",
