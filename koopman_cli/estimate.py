@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
+from koopman_cli.blocks import plan_blocks
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
@@ -167,21 +168,28 @@ def estimate(
     """
     check_lag(lag, stream)
     lift = request.lift(stream, None, lag)
-    blocks, precision, weighting, passes = lifted_moments(stream, request, lift, lag)
+    # The cuts of this lift are those of all folds, whose lifts may be narrower.
+    plan = plan_blocks(
+        stream.segments, [lag], len(lift.names), window=stream.window, origins=stream.origins
+    )
+    blocks, precision, weighting, passes = lifted_moments(stream, request, lift, lag, plan)
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
     if solution.rank * 2 > total.n and not request.ridge:
         few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
     else:
         few = None
-    merged, unreliable = merge_blocks(blocks, slowest_timescale(solution, lag), lag)
+    # Runs of an ensemble are independent, however slow what happens in them.
+    longest = max(int(b - a) for part in stream.segments for a, b in part)
+    slowest = min(slowest_timescale(solution, lag), longest)
+    merged, unreliable = merge_blocks(blocks, slowest, lag)
     if dim is None and request.name in FLOWS:
         # A flow is the sum of all its modes; fewer would not reconstruct it.
         dim = solution.rank
     if request.name in FLOWS and slowest_timescale(solution, lag) > max(stream.lengths):
         # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
         unreliable = None
-    bound = Bound(stream, request, lag, precision, merged)
+    bound = Bound(stream, request, lag, precision, merged, plan)
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
     notes, warnings = list(request.notes(lift)), [w for w in (few, unreliable) if w]

@@ -27,6 +27,9 @@ Matrix = NDArray[np.float64]
 #: six digits; the sums of tiles are float64.
 TILE = 4096
 
+#: Segments of at most this many frames share a tile.
+SMALL = 64
+
 
 class Window:
     """Frames of one trajectory as they stream by; ``fill`` copies a range into a tile."""
@@ -295,14 +298,14 @@ def is_short(segment: Segment, reach: int) -> bool:
 
 
 def bundles(segments: Sequence[Segment], reach: int) -> Iterator[list[Segment]]:
-    """Runs of short neighbouring segments (ensembles) that fit one tile; others alone."""
+    """Runs of small neighbouring segments (ensembles) that fit one tile; others alone."""
     held: list[Segment] = []
     for segment in segments:
-        fits = held and segment.stop - held[0].start <= TILE
-        if held and not (fits and is_short(segment, reach)):
+        small = segment.stop - segment.start <= SMALL or is_short(segment, reach)
+        if held and not (small and segment.stop - held[0].start <= TILE):
             yield held
             held = []
-        if is_short(segment, reach):
+        if small:
             held.append(segment)
         else:
             yield [segment]
