@@ -256,26 +256,31 @@ class SegmentRun:
             self.distribute(unit)
 
     def distribute(self, unit: _Unit) -> None:
-        """Put the Gram matrices of the pieces together for each lag."""
-        zero, grams = self.zero, unit.grams
+        """Put the Gram matrices of the pieces together, for all lags at once."""
+        grams, zero = unit.grams, self.zero
         middle, gap = grams.get(("middle", 0), zero), grams.get(("gap", 0), zero)
         # first[r] holds the first lag_r frames, first[-1] the whole edge; final likewise.
-        first, final = [zero], [zero]
-        for r in range(len(self.order)):
-            first.append(first[-1] + grams[("first", r)] if ("first", r) in grams else first[-1])
-            final.append(final[-1] + grams[("last", r)] if ("last", r) in grams else final[-1])
-        for r, j in enumerate(self.order, start=1):
-            xx, yy = self.sums.xx[j], self.sums.yy[j]
-            xx[unit.block] += first[-1] + middle
-            yy[unit.block] += middle + final[-1]
-            if len(self.order) > 1:
-                xx[unit.block] += final[-1] - final[r]
-                yy[unit.block] += first[-1] - first[r]
-            if unit.previous is not None:
-                yy[unit.previous] += first[r]
-            if unit.after is not None:
-                xx[unit.after] += final[r] + gap
-                yy[unit.after] += gap
+        first, final = self.edges(grams, "first"), self.edges(grams, "last")
+        xx, yy = self.sums.xx, self.sums.yy
+        at: Any = slice(None) if self.order == sorted(self.order) else np.array(self.order)
+        if len(self.order) == 1:
+            xx[at, unit.block] += first + middle
+            yy[at, unit.block] += middle + final
+        else:
+            whole = first[-1] + middle + final[-1]
+            xx[at, unit.block] += whole - final
+            yy[at, unit.block] += whole - first
+        if unit.previous is not None:
+            yy[at, unit.previous] += first
+        if unit.after is not None:
+            final += gap
+            xx[at, unit.after] += final
+            yy[at, unit.after] += gap
+
+    def edges(self, grams: dict[tuple[str, int], Matrix], edge: str) -> Matrix:
+        """Gram matrices of an edge of every lag, shortest first."""
+        parts = np.stack([grams.get((edge, r), self.zero) for r in range(len(self.order))])
+        return np.cumsum(parts, axis=0, out=parts)
 
 
 def _spans(segment: Segment, lag: int) -> Iterator[tuple[int, int, int]]:
