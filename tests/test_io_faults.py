@@ -108,7 +108,7 @@ def test_kind_must_fit(tmp_path):
 
 @pytest.mark.parametrize("suffix", BARE + OWN)
 def test_a_cut_file_is_an_error_and_its_frames_can_be_used(tmp_path, suffix):
-    """Cut at 60%: exit 3 with the number of frames, which --allow-truncated reads unchanged."""
+    """Cut at 60%: exit 3 with the frames there, which --allow-truncated reads with a warning."""
     made = molecule()
     path = write_md(made, tmp_path / f"a.{suffix}")
     top = top_of(made, tmp_path)
@@ -120,7 +120,9 @@ def test_a_cut_file_is_an_error_and_its_frames_can_be_used(tmp_path, suffix):
     if suffix == "h5":
         assert "truncated" in str(error)
         return
-    _, part = read(path, top=top, allow_truncated=True)
+    trajectory, part = read(path, top=top, allow_truncated=True)
+    assert trajectory.warnings[0] == str(error)
+    assert "readable" in str(error)
     assert 10 <= len(part) <= 14
     assert f"{len(part)} " in str(error)
     assert f"use the {len(part)} complete frames" in error.hint
@@ -143,7 +145,7 @@ def test_dcd_header_that_claims_more(tmp_path):
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.mat", "b.h5"])
 def test_cut_arrays(tmp_path, name):
-    """Cut npy, npz, mat and HDF5 exit 3; complete rows of an npy can be used."""
+    """Cut npy, npz, mat and HDF5 exit 3; complete rows of an npy are used with a warning."""
     import h5py
     from scipy.io import savemat
 
@@ -162,9 +164,55 @@ def test_cut_arrays(tmp_path, name):
     path.write_bytes(raw[: len(raw) // 2])
     assert failure(path).code == 3
     if name == "a.npy":
-        kept = read(path, allow_truncated=True)[1]
+        trajectory, kept = read(path, allow_truncated=True)
+        assert f"header says 100 frames, {len(kept)} are readable" in trajectory.warnings[0]
         assert 40 < len(kept) < 50
         assert np.array_equal(kept, data[: len(kept)])
+
+
+@pytest.mark.parametrize("name", ["a.csv", "field.npy", "a.nc"])
+def test_what_is_left_out_is_said(tmp_path, name):
+    """Cut tables, NetCDF variables and npy fields: exit 3, or fewer frames and a warning."""
+    path = tmp_path / name
+    data = np.random.default_rng(0).normal(size=(50, 4, 5) if "field" in name else (50, 4))
+    if name.endswith("csv"):
+        np.savetxt(path, data, delimiter=",", header="a,b,c,d", comments="")
+    elif name.endswith("npy"):
+        np.save(path, data)
+    else:
+        write_records(path, data)
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-10])
+    error = failure(path)
+    assert error.code == 3
+    assert "--allow-truncated" in error.hint
+    trajectory, kept = read(path, allow_truncated=True)
+    assert np.allclose(kept, data[:49].reshape(49, -1))
+    assert "49" in trajectory.warnings[0]
+    assert "are readable" in trajectory.warnings[0]
+
+
+def write_records(path, data):
+    """A NetCDF 3 file with one variable, a record per frame."""
+    from scipy.io import netcdf_file
+
+    with netcdf_file(path, "w") as handle:
+        axes = ("time", "lat", "lon")[: data.ndim]
+        for axis, size in zip(axes, (None, *data.shape[1:]), strict=True):
+            handle.createDimension(axis, size)
+        handle.createVariable("x", "f8", axes)[:] = data
+
+
+def test_a_cut_netcdf_field_is_refused(tmp_path):
+    """Fields are read by a library that needs the whole file: exit 3 says so, no frame is lost."""
+    write_records(tmp_path / "a.nc", np.ones((50, 4, 5)))
+    raw = (tmp_path / "a.nc").read_bytes()
+    (tmp_path / "a.nc").write_bytes(raw[:-10])
+    for kind, allowed in ((None, True), ("field", True), (None, False)):
+        error = failure(tmp_path / "a.nc", kind=kind, allow_truncated=allowed)
+        assert error.code == 3
+        assert "header says 50 frames, 49 are readable" in str(error)
+        assert "copy it again" in error.hint
 
 
 def test_damaged_frames_are_named(tmp_path):

@@ -93,9 +93,10 @@ def open_mdcrd(path: str, request: Request) -> Source:
     if rest == frame - end:
         rest = 0
         n += 1
+    said = f"ends inside frame {n} ({rest} of {frame} bytes); {n} frames are readable"
     if not n or (rest and not request.options.allow_truncated):
-        said = f"ends inside frame {n} ({rest} of {frame} bytes); {n} frames are readable"
         raise truncated(path, said, n)
+    warned = (f"{path}: {said}",) if rest else ()
     dtype = np.dtype([("raw", "u1", (frame,))])
 
     def parse(raw: NDArray[Any], first: int, step: int) -> Chunk:
@@ -117,7 +118,7 @@ def open_mdcrd(path: str, request: Request) -> Source:
             for first, count in spans(start, stop, step, block_size(size, 6 * frame)):
                 yield parse(rows.rows(first, count, step)["raw"], first, step)
 
-    return Source(path, "md", "mdcrd", n, "float32", read, topology=topology)
+    return Source(path, "md", "mdcrd", n, "float32", read, topology=topology, warnings=warned)
 
 
 class _Padded(RowFile):

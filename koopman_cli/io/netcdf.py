@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -149,17 +149,19 @@ def read_layout(path: str) -> Layout:
     return Layout({v.name: v for v, _ in found}, attributes, records, first, record_bytes)
 
 
-def _complete(path: str, layout: Layout, *, allow_truncated: bool) -> int:
-    """Records that are in the file."""
-    size = Path(path).stat().st_size
-    there = (size - layout.first) // max(layout.record_bytes, 1) if layout.record_bytes else 0
+def _complete(path: str, layout: Layout, *, allow_truncated: bool) -> tuple[int, tuple[str, ...]]:
+    """Records that are in the file, and a warning if the header knows of more."""
+    if not layout.record_bytes:
+        return layout.records, ()
+    there = Path(path).stat().st_size - layout.first
     # The padding of the very last variable may be missing without loss.
-    if layout.record_bytes and (size + 3 - layout.first) // layout.record_bytes >= layout.records:
-        return layout.records
-    n = max(0, min(there, layout.records))
-    if n < layout.records and not (allow_truncated and n):
-        raise truncated(path, f"header says {layout.records} frames, {n} are readable", n)
-    return n
+    if (there + 3) // layout.record_bytes >= layout.records:
+        return layout.records, ()
+    n = max(0, there // layout.record_bytes)
+    said = f"header says {layout.records} frames, {n} are readable"
+    if not (allow_truncated and n):
+        raise truncated(path, said, n)
+    return n, (f"{path}: {said}",)
 
 
 def _rows(path: str, layout: Layout, names: tuple[str, ...]) -> RowFile:
@@ -223,7 +225,7 @@ def open_amber(path: str, layout: Layout, request: Request) -> Source:
         raise DataError(
             f"{path}: has no coordinates of shape (frames, atoms, 3)", "give a trajectory file"
         )
-    n = _complete(path, layout, allow_truncated=request.options.allow_truncated)
+    n, warned = _complete(path, layout, allow_truncated=request.options.allow_truncated)
     if not n:
         raise DataError(f"{path}: holds no frames", "the run that made it has written nothing")
     n_atoms = data.shape[0]
@@ -262,11 +264,12 @@ def open_amber(path: str, layout: Layout, request: Request) -> Source:
         unit="ps",
         stamps_single=single,
         topology=topology,
+        warnings=warned,
     )
 
 
 def _open_variables(path: str, layout: Layout, request: Request) -> Source:
-    n = _complete(path, layout, allow_truncated=request.options.allow_truncated)
+    n, warned = _complete(path, layout, allow_truncated=request.options.allow_truncated)
     dims = {v.dims[0] for v in layout.variables.values() if v.dims and not v.record}
     fields = {
         v.name: Field((n, *v.shape) if v.record else v.shape, v.dtype, axis=v.name in dims)
@@ -289,7 +292,10 @@ def _open_variables(path: str, layout: Layout, request: Request) -> Source:
         return opened
 
     chosen = {name: fields[name] for name in names}
-    return array_source(path, "NetCDF", chosen, {n: opener(n) for n in names}, request.options)
+    openers = {n: opener(n) for n in names}
+    source = array_source(path, "NetCDF", chosen, openers, request.options)
+    lost = warned if any(layout.variables[n].record for n in names) else ()
+    return replace(source, warnings=(*lost, *source.warnings))
 
 
 def open_netcdf(path: str, request: Request) -> Source:
@@ -298,6 +304,15 @@ def open_netcdf(path: str, request: Request) -> Source:
     kind = request.options.kind
     if kind == "md" or (kind is None and not request.options.var and _is_amber(layout)):
         return open_amber(path, layout, request)
-    if kind != "array" and (snapshots := netcdf_field(path, "scipy", request.options)):
-        return snapshots
+    axes = max((len(v.shape) + v.record for v in layout.variables.values()), default=0)
+    field = kind == "field" or (kind is None and axes > 2)
+    allowed = request.options.allow_truncated
+    _, cut = _complete(path, layout, allow_truncated=allowed or field)
+    if cut and field:
+        # xarray refuses the whole file where its last record is not complete.
+        raise DataError(cut[0], "fields cannot be read from a cut NetCDF file: copy it again")
+    if kind != "array" and not cut:
+        snapshots = netcdf_field(path, "scipy", request.options)
+        if snapshots:
+            return snapshots
     return _open_variables(path, layout, request)

@@ -149,15 +149,17 @@ def _is_time_first(shape: tuple[int, ...], time_axis: int | None, ensemble: bool
     return time_axis in (None, 0, -len(shape))
 
 
-def _checked(path: str, header: Header, available: int, *, allow_truncated: bool) -> Header:
-    """The header, cut to the complete rows if it claims more and that is allowed."""
+def _checked(
+    path: str, header: Header, available: int, *, allow_truncated: bool
+) -> tuple[Header, tuple[str, ...]]:
+    """The header, cut to the complete rows (with a warning) if it claims more and may."""
     if header.dtype.hasobject:
         raise DataError(
             f"{path}: holds objects (dtype {header.dtype}), not numbers",
             "save plain numbers, for example with array.astype('float64')",
         )
     if header.size <= available:
-        return header
+        return header, ()
     row = math.prod(header.shape[1:]) * header.dtype.itemsize
     complete = 0 if header.fortran or not header.shape else available // max(row, 1)
     if not allow_truncated or not complete:
@@ -165,7 +167,8 @@ def _checked(path: str, header: Header, available: int, *, allow_truncated: bool
             f"header says shape {header.shape} ({header.size} bytes), {available} bytes are there"
         )
         raise truncated(path, said, complete)
-    return replace(header, shape=(complete, *header.shape[1:]))
+    said = f"header says {header.shape[0]} frames, {complete} are readable"
+    return replace(header, shape=(complete, *header.shape[1:])), (f"{path}: {said}",)
 
 
 def open_npy(path: str, request: Request) -> Source:
@@ -180,9 +183,9 @@ def open_npy(path: str, request: Request) -> Source:
     with Path(path).open("rb") as handle:
         header = read_header(handle, path)
         available = Path(path).stat().st_size - header.offset
-    header = _checked(path, header, available, allow_truncated=options.allow_truncated)
+    header, cut = _checked(path, header, available, allow_truncated=options.allow_truncated)
     if snapshots := npy_field(path, header, options):
-        return snapshots
+        return replace(snapshots, warnings=(*cut, *snapshots.warnings))
     field = Field(header.shape, header.dtype)
 
     @contextmanager
@@ -209,7 +212,8 @@ def open_npy(path: str, request: Request) -> Source:
     plain = not header.fortran or len(header.shape) < 2
     first = _is_time_first(header.shape, options.time_axis, options.ensemble)
     opener = rows if plain and first else mapped
-    return array_source(path, "npy", {"array": field}, {"array": opener}, options)
+    source = array_source(path, "npy", {"array": field}, {"array": opener}, options)
+    return replace(source, warnings=(*cut, *source.warnings))
 
 
 def _members(path: str) -> dict[str, tuple[Header, int]]:

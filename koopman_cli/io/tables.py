@@ -106,9 +106,10 @@ def _is_cut(line: str, before: str, form: Dialect) -> bool:
 
 def _scan(
     path: str, form: Dialect, clock: int | None, *, allow_truncated: bool
-) -> tuple[int, NDArray[np.float64] | None]:
-    """Frames in the file and their time stamps; a cut last line is an error or left out."""
+) -> tuple[int, NDArray[np.float64] | None, tuple[str, ...]]:
+    """Frames in the file, their time stamps, and a warning if a cut last line is left out."""
     n, stamps, last, before = 0, [], (0, ""), ""
+    warned: tuple[str, ...] = ()
     lines = _lines(path, form)
     while piece := list(itertools.islice(lines, _LINES)):
         before = piece[-2][1] if len(piece) > 1 else last[1]
@@ -123,9 +124,10 @@ def _scan(
         if not allow_truncated:
             raise truncated(path, f"its last line ({last[0]}) is cut", n - 1, "lines")
         n, stamps = n - 1, stamps[: n - 1]
+        warned = (f"{path}: its last line ({last[0]}) is cut; {n} lines are readable",)
     if not n:
         raise DataError(f"{path}: no line of numbers in it", "expected one frame per line")
-    return n, np.array(stamps) if clock is not None else None
+    return n, np.array(stamps) if clock is not None else None, warned
 
 
 def _looks_like_time(path: str, form: Dialect, n: int) -> tuple[str, ...]:
@@ -164,7 +166,7 @@ def open_table(path: str, request: Request) -> Source:
         )
     form = dialect(path)
     clock, unit = _clock(form)
-    n, stamps = _scan(path, form, clock, allow_truncated=options.allow_truncated)
+    n, stamps, cut = _scan(path, form, clock, allow_truncated=options.allow_truncated)
     columns = _choose(path, form, options, clock)
     if not columns:
         raise DataError(f"{path}: has no column beside the time", "add columns to analyse")
@@ -191,5 +193,5 @@ def open_table(path: str, request: Request) -> Source:
         stamps_origin=f"column {form.names[clock]}" if clock is not None else "",
         names=tuple(form.names[j] for j in columns),
         units=tuple(form.units[j] for j in columns),
-        warnings=warned,
+        warnings=(*cut, *warned),
     )

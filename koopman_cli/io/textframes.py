@@ -89,8 +89,9 @@ def text_source(
         No complete frame, or a cut last one; frames that do not parse, when they are read.
     """
     n = len(index.offsets)
+    said = f"ends inside frame {n} ({index.cut}); {n} frames are readable"
     if index.cut and not (request.options.allow_truncated and n):
-        raise truncated(path, f"ends inside frame {n} ({index.cut}); {n} frames are readable", n)
+        raise truncated(path, said, n)
     if not n:
         raise DataError(f"{path}: holds no frames", "check that it is what its suffix says")
     topology, atoms = request.atoms(path, index.n_atoms, own)
@@ -127,4 +128,5 @@ def text_source(
         unit="ps",
         stamps_origin="time stamps",
         topology=topology,
+        warnings=(f"{path}: {said}",) if index.cut else (),
     )

@@ -104,7 +104,7 @@ def open_trr(path: str, request: Request) -> Source:
     walk, places = walk_trr(path)
     if not len(places) and not walk.cut:
         raise DataError(f"{path}: no frame holds positions", "write positions (nstxout) too")
-    complete(path, walk, request)
+    warned = complete(path, walk, request)
     topology, atoms = request.atoms(path, walk.n_atoms)
     n_atoms = walk.n_atoms
 
@@ -134,4 +134,5 @@ def open_trr(path: str, request: Request) -> Source:
         unit="ps",
         stamps_single=bool((places[:, 2] == 4).any()),
         topology=topology,
+        warnings=warned,
     )

@@ -135,12 +135,13 @@ def walk_xtc(path: str) -> Walk:
     return Walk(np.array(offsets, np.int64), np.array(stamps, np.float64), n_atoms, cut, at, magic)
 
 
-def complete(path: str, walk: Walk, request: Request) -> None:
-    """Raise unless all frames are complete, or the complete ones will do."""
+def complete(path: str, walk: Walk, request: Request) -> tuple[str, ...]:
+    """Raise unless all frames are complete, or the complete ones will do (with a warning)."""
     n = len(walk.offsets)
+    said = f"the file ends inside frame {n} ({walk.cut}); {n} complete frames are readable"
     if not n or (walk.cut and not request.options.allow_truncated):
-        said = f"the file ends inside frame {n} ({walk.cut}); {n} complete frames are readable"
         raise truncated(path, said, n)
+    return (f"{path}: {said}",) if walk.cut else ()
 
 
 def _bytes_of(handle: IO[bytes], walk: Walk, frames: range) -> tuple[NDArray[np.uint8], list[int]]:
@@ -196,7 +197,7 @@ def open_xtc(path: str, request: Request) -> Source:
         Damaged, truncated, or of another number of atoms.
     """
     walk = walk_xtc(path)
-    complete(path, walk, request)
+    warned = complete(path, walk, request)
     if walk.magic == _LARGE:
         raise DataError(
             f"{path}: an xtc file for frames beyond 2 GiB (magic 2023), which cannot be decoded",
@@ -241,4 +242,5 @@ def open_xtc(path: str, request: Request) -> Source:
         stamps=walk.stamps,
         unit="ps",
         topology=topology,
+        warnings=warned,
     )
