@@ -175,6 +175,7 @@ def estimate(
     blocks, precision, weighting, passes = lifted_moments(stream, request, lift, lag, plan)
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
+    solution = request.optimised(stream, lift, lag, solution)
     if solution.rank * 2 > total.n and not request.ridge:
         few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
     else:
@@ -189,7 +190,8 @@ def estimate(
     if request.name in FLOWS and slowest_timescale(solution, lag) > max(stream.lengths):
         # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
         unreliable = None
-    bound = Bound(stream, request, lag, precision, merged, plan)
+    fixed = solution if request.name == "optdmd" else None
+    bound = Bound(stream, request, lag, precision, merged, plan, fixed)
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
     notes, warnings = list(request.notes(lift)), [w for w in (few, unreliable) if w]

@@ -31,7 +31,7 @@ from koopman_cli.models.dmd import complex_columns
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import Moments
 from koopman_cli.request import FLOWS, Request
-from koopman_cli.types import Flow, ForecastSkill, Lift, Mode, Model, Progress
+from koopman_cli.types import Flow, ForecastSkill, Lift, Mode, Model, Progress, Quantity
 
 Matrix = NDArray[np.float64]
 
@@ -163,18 +163,38 @@ def flow_verdicts(
     values = found.solution.eigenvalues
     assert values is not None
     cut = _left_over(found, stream)
-    halves = changed_halves(judged.influences, found.merged, len(judged.modes))
+    modes, halves = judged.modes, {}
+    if found.request.name == "optdmd":
+        # Influences belong to regressions; this model has no intervals yet.
+        modes = tuple(_without_intervals(m) for m in modes)
+    else:
+        halves = changed_halves(judged.influences, found.merged, len(modes))
     sizes, unit = None, ""
     if stream.field is not None:
         linear = _linear(found, stream, len(values))
         sizes, unit = amplitudes(linear, stream.field), _unit(stream.field)
-    return flow_modes(judged.modes, context, Findings(cut, halves, sizes, unit))
+    return flow_modes(modes, context, Findings(cut, halves, sizes, unit))
+
+
+def _without_intervals(mode: Mode) -> Mode:
+    def bare(q: Quantity | None) -> Quantity | None:
+        return None if q is None else replace(q, low=None, high=None)
+
+    return replace(
+        mode,
+        eigenvalue_low=None,
+        eigenvalue_high=None,
+        residual=None,
+        timescale=bare(mode.timescale),
+        period=bare(mode.period),
+        growth=bare(mode.growth),
+    )
 
 
 def _left_over(found: Estimate, stream: FeatureStream) -> NDArray[np.bool_]:
     values = found.solution.eigenvalues
     assert values is not None
-    spare = found.lift.arrays.get("spare")
+    spare = None if found.request.name == "optdmd" else found.lift.arrays.get("spare")
     nothing = np.zeros(len(values), bool)
     if spare is None or spare.shape[1] == 0:
         return nothing
@@ -316,6 +336,7 @@ def _skill(found: Estimate, stream: FeatureStream) -> ForecastSkill | None:
         pairs = pairs_of(stream, found.lag, ranges)
         moments = Moments.of_pairs(apply(lift, pairs.x), apply(lift, pairs.y))
         solution = request.solve(moments, found.precision, found.blocks.eps)
+        solution = request.optimised(stream, lift, found.lag, solution, ranges)
         k = len(solution.eigenvalues) if solution.eigenvalues is not None else 0
         linear = linear_model(stream, request, lift, solution, k, pairs, found.lag)
     except (KoopmanError, np.linalg.LinAlgError):

@@ -18,10 +18,10 @@ from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
-from koopman_cli.lifts.pod import fit_pod, resolve_rank
+from koopman_cli.lifts.pod import fit_pod, joined, overlaps, resolve_rank
 from koopman_cli.linalg import RTOL
 from koopman_cli.memory import check_fits
-from koopman_cli.models import dmd, family, kedmd, make_settings, msm
+from koopman_cli.models import dmd, family, kedmd, make_settings, msm, optdmd
 from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.restrict import Reduction
 from koopman_cli.models.solve import Solution, solve
@@ -129,6 +129,35 @@ class Request:
             sample = np.concatenate([p for p in parts if len(p)])
         lift: Lift = family(self.name).make_lift(sample, stream.spec, self.settings, self.seed)
         return lift
+
+    def optimised(
+        self,
+        stream: FeatureStream,
+        lift: Lift,
+        lag: int,
+        plain: Solution,
+        ranges: list[NDArray[np.int64]] | None = None,
+    ) -> Solution:
+        """For optdmd the plain solution improved on the frames themselves; else as it is."""
+        if self.name != "optdmd":
+            return plain
+        evaluate = evaluator(lift)
+        assert evaluate is not None
+        assert plain.eigenvalues is not None
+        stretches = []
+        for i, segments in enumerate(stream.segments):
+            rows = np.concatenate([evaluate[1](chunk) for chunk in stream.chunks(i)])
+            spans = (
+                segments
+                if ranges is None
+                else list(overlaps(segments, joined(ranges[i], 2 * lag + stream.window)))
+            )
+            stretches += [optdmd.Stretch(np.arange(b - a) / lag, rows[a:b]) for a, b in spans]
+        start = np.log(np.where(plain.eigenvalues == 0, 1e-12, plain.eigenvalues))
+        rates = optdmd.optimise(stretches, start)
+        if self.settings.bags:
+            rates = optdmd.bagged(stretches, rates, self.settings.bags, self.seed)[0]
+        return dmd.arrange(optdmd.solution_of(plain, rates, stretches))
 
     def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
         """Solve moments with this family's solver and cut-offs."""
@@ -273,6 +302,7 @@ class Bound:
 
     merged : blocks that folds are made of
     plan : where its fine blocks were cut, if not by default
+    fixed : the solution itself, for families that do not come from moments alone
     """
 
     stream: FeatureStream
@@ -281,9 +311,12 @@ class Bound:
     precision: str
     merged: BlockMoments
     plan: BlockPlan | None = None
+    fixed: Solution | None = None
 
     def solve(self, moments: Moments) -> Solution:
-        """Solve with the request's cut-offs."""
+        """Solve with the request's cut-offs; what is no moment algebra is solved before."""
+        if self.fixed is not None:
+            return self.fixed
         return self.request.solve(moments, self.precision, self.merged.eps)
 
     def folds(
@@ -327,8 +360,13 @@ class Bound:
                 precision="float64", progress=self.request.progress,
             )  # fmt: skip
             blocks = self._like_merged(blocks)
-        solver = replace(self, merged=blocks).solve
-        return Fold(blocks.sum_joined(rest), blocks.sum_joined(held), solver)
+        train = blocks.sum_joined(rest)
+        bound = replace(self, merged=blocks, fixed=None)
+        if self.fixed is not None:
+            plain = bound.solve(train)
+            fixed = self.request.optimised(self.stream, lift, self.lag, plain, ranges)
+            bound = replace(bound, fixed=fixed)
+        return Fold(train, blocks.sum_joined(held), bound.solve)
 
     def _like_merged(self, blocks: BlockMoments) -> BlockMoments:
         """Blocks with the cuts of ``merged``."""

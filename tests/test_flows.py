@@ -118,6 +118,27 @@ def test_noise_damps_plain_dmd_only(noise, plain):
     assert abs(np.mean(found["tls"]) - 1) < 0.002
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_optimised_dmd_is_that_of_pydmd():
+    """Variable projection reaches the minimum of PyDMD's BOPDMD: wake and noisy rotation, 1e-8."""
+    pydmd = pytest.importorskip("pydmd")
+    x = snapshots()
+    theirs = np.exp(pydmd.BOPDMD(svd_rank=9, num_trials=0).fit(x, np.arange(160.0)).eigs)
+    assert apart(run(WAKE, model="optdmd", rank=9).model.eigenvalues, theirs) < 1e-8
+    x = oscillator(0.2, 0, 1000)
+    theirs = np.exp(pydmd.BOPDMD(svd_rank=2, num_trials=0).fit(x.T, np.arange(1000.0)).eigs)
+    assert apart(run(x, model="optdmd", rank=2).model.eigenvalues, theirs) < 1e-8
+
+
+def test_optimised_dmd_is_not_damped_by_noise():
+    """|lambda| of the noisy rotation stays within .001 of 1, with and without bags."""
+    x = oscillator(0.4, 1, 800)
+    for bags in (0, 4):
+        values = run(x, model="optdmd", rank=2, bags=bags).model.eigenvalues
+        assert abs(abs(values[0]) - 1) < 1e-3
+        assert np.angle(values[0]) == pytest.approx(0.5, abs=1e-3)
+
+
 # ------------------------------------------------------------------ the wake
 
 

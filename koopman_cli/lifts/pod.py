@@ -216,18 +216,33 @@ def starting_frames(
     masks = []
     for i, segments in enumerate(stream.segments):
         starts = np.zeros(stream.lengths[i], bool)
-        for a, b in segments if ranges is None else _cut(segments, ranges[i]):
+        for a, b in segments if ranges is None else overlaps(segments, ranges[i]):
             starts[a : max(a, b - lag)] = True
         masks.append(starts)
     return masks
 
 
-def _cut(segments: NDArray[np.int64], ranges: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def overlaps(segments: NDArray[np.int64], ranges: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Intersections of two lists of half-open ranges."""
     for a, b in segments:
         for c, d in ranges:
             if max(a, c) < min(b, d):
                 yield int(max(a, c)), int(min(b, d))
+
+
+def joined(ranges: NDArray[np.int64], gap: int) -> NDArray[np.int64]:
+    """Ranges with neighbours at most ``gap`` frames apart put together.
+
+    >>> joined(np.array([[0, 5], [7, 9], [20, 25]]), 2).tolist()
+    [[0, 9], [20, 25]]
+    """
+    found: list[list[int]] = []
+    for a, b in ranges.tolist():
+        if found and a - found[-1][1] <= gap:
+            found[-1][1] = b
+        else:
+            found.append([a, b])
+    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def pod_columns(stream: FeatureStream) -> tuple[int, int, int]:

@@ -21,6 +21,7 @@ MODELS = {
     "tica": ("koopman_cli.models.tica", "slow linear combinations of the features, reversible"),
     "vamp": ("koopman_cli.models.vamp", "slow linear combinations, also far from equilibrium"),
     "dmd": ("koopman_cli.models.dmd", "modes of a flow: regression on POD coordinates"),
+    "optdmd": ("koopman_cli.models.optdmd", "modes of a flow: all snapshots fitted at once"),
     "edmd": ("koopman_cli.models.edmd", "slow combinations of a dictionary of functions"),
     "kedmd": ("koopman_cli.models.kedmd", "slow functions of a kernel, against landmarks"),
     "msm": ("koopman_cli.models.msm", "Markov state model of clusters, maximum likelihood"),
