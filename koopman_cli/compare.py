@@ -129,7 +129,7 @@ def _pair(before: Mode, after: Mode, correlation: float) -> Pair:
 
 
 def timescale_ratio(before: Quantity | None, after: Quantity | None) -> Quantity | None:
-    """Timescale after over before; the runs are independent, so errors of the logarithms add in squares.
+    """Timescale after over before: errors of the logarithms of independent runs add in squares.
 
     Raises
     ------

@@ -1,0 +1,266 @@
+"""Metastable states: PCCA+, populations, passages, the Markov state model, the verbs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+from systems import PRINZ, euler_maruyama
+
+from koopman_cli import FitOptions, fit, transform
+from koopman_cli.analysis.coarse import committor, first_passages, lifetimes, stationary
+from koopman_cli.analysis.pcca import simplex
+from koopman_cli.compare import principal_angles
+from koopman_cli.errors import KoopmanError, UsageError
+from koopman_cli.models.msm import largest_connected, reversible_flows
+from koopman_cli.report.run import open_run, write_run
+from koopman_cli.states import assign_states
+
+ALA2 = sorted((Path(__file__).parents[1] / "sample_data" / "ala2").glob("run*.h5"))
+
+
+def three_state_chain(frames, seed):
+    """A reversible chain of three states of unequal populations, and its matrix."""
+    p = np.array([[0.98, 0.02, 0.0], [0.01, 0.98, 0.01], [0.0, 0.04, 0.96]])
+    rng = np.random.default_rng(seed)
+    steps, draws = np.empty(frames, int), rng.random(frames)
+    edges = np.cumsum(p, axis=1)
+    state = 1
+    for t in range(frames):
+        state = int(np.searchsorted(edges[state], draws[t]))
+        steps[t] = state
+    return steps, p
+
+
+@pytest.fixture(scope="module")
+def chain():
+    """A fit to indicators of the chain blurred by noise, and what it should find."""
+    steps, p = three_state_chain(60_000, 0)
+    rng = np.random.default_rng(1)
+    x = np.eye(3)[steps][:, :2] + 0.05 * rng.standard_normal((len(steps), 2))
+    return fit(x, FitOptions(model="tica", lag="1", dim="2")), steps, p
+
+
+def test_states_are_counted_chosen_by_hand(chain):
+    """PCCA+ of three blurred states assigns every frame to its state."""
+    _, steps, _ = chain
+    rng = np.random.default_rng(2)
+    psi = np.array([[-1.0, 0.0], [0.5, 0.3], [0.4, -3.0]])[steps[:5000]]
+    psi = psi + 0.02 * rng.standard_normal(psi.shape)
+    psi -= psi.mean(axis=0)
+    chi = simplex(psi).memberships(psi)
+    assert chi.min() >= 0
+    assert np.allclose(chi.sum(axis=1), 1)
+    found = np.argmax(chi, axis=1)
+    for state in range(3):
+        assert len(np.unique(found[steps[:5000] == state])) == 1
+
+
+def test_one_extreme_frame_is_no_corner():
+    """A single outlying frame does not become a state of its own."""
+    rng = np.random.default_rng(0)
+    psi = np.concatenate([rng.normal(-1, 0.1, 5000), rng.normal(1, 0.1, 5000), [40.0]])[:, None]
+    psi -= psi.mean(axis=0)
+    chi = simplex(psi).memberships(psi)
+    shares = np.bincount(np.argmax(chi, axis=1), minlength=2) / len(psi)
+    assert shares.min() > 0.45
+
+
+def test_coarse_numbers_of_a_chain():
+    """First passages, lifetimes, committor and equilibrium of a chain solved by hand."""
+    _, p = three_state_chain(10, 0)
+    pi = stationary(p)
+    assert np.allclose(pi @ p, pi)
+    assert lifetimes(p)[0] == pytest.approx(-1 / np.log(0.98))
+    times = first_passages(p)
+    # t_02 = 50 + t_12, t_12 = 1 + .98 t_12 + .01 t_02
+    assert times[1, 2] == pytest.approx(150.0)
+    assert times[0, 2] == pytest.approx(200.0)
+    assert committor(p, [0], [2])[1] == pytest.approx(0.5)
+    with pytest.raises(UsageError):
+        committor(p, [0], [0])
+
+
+def test_lifetimes_and_passages_of_a_fit(chain):
+    """Transition matrix and passages of the fitted states are those of the chain."""
+    _, steps, p = chain
+    rng = np.random.default_rng(3)
+    x = np.eye(3)[steps][:, :2] + 0.05 * rng.standard_normal((len(steps), 2))
+    options = FitOptions(model="tica", lag="1", dim="2")
+    found = fit(x, options)
+    # t1/t2 of this chain is below 2.5: the gap is behind both modes, against the noise
+    assert found.gap.after in (None, 2)
+    if found.states is not None:
+        order = np.argsort(-stationary(p))
+        got = np.array(found.states.transition_matrix)
+        assert np.abs(got - p[np.ix_(order, order)]).max() < 0.02
+
+
+@pytest.fixture(scope="module")
+def prinz():
+    """20 walkers of the Prinz potential, 40,000 frames, fitted with Gaussians."""
+    rng = np.random.default_rng(5)
+    runs = euler_maruyama(PRINZ.process, rng, 2000, PRINZ.stride, (20, 1))
+    runs = [np.ascontiguousarray(r) for r in runs.transpose(1, 0, 2)]
+    settings = {"basis": "gaussians", "centers": "20", "width": "0.1"}
+    return runs, fit(runs, FitOptions(model="edmd", settings=settings, lag="1", dim="3"))
+
+
+def test_prinz_has_four_states(prinz):
+    """Gap after 3; hard populations .169 .233 .338 .261 within .04; soft ones told apart."""
+    _, result = prinz
+    assert result.gap.after == 3
+    states = result.states
+    hard = sorted(q.value for q in states.hard)
+    assert np.allclose(hard, sorted([0.169, 0.233, 0.338, 0.261]), atol=0.04)
+    assert sum(q.value for q in states.soft) == pytest.approx(1)
+    assert sum(q.value for q in states.hard) == pytest.approx(1)
+    rows = np.array(states.transition_matrix)
+    assert np.allclose(rows.sum(axis=1), 1)
+    assert states.chapman_kolmogorov.verdict == "passed"
+    for q in (*states.hard, *states.lifetimes):
+        assert q.low < q.value < q.high
+
+
+def test_coarse_eigenvalues_are_those_of_the_model(prinz):
+    """The coarse transition matrix keeps the slow eigenvalues."""
+    _, result = prinz
+    own = np.sort(np.linalg.eigvals(np.array(result.states.transition_matrix)).real)[::-1]
+    assert own[0] == pytest.approx(1)
+    model = [mode.eigenvalue.real for mode in result.modes]
+    assert np.allclose(own[1:], model, atol=0.02)
+
+
+# ------------------------------------------------------------------ Markov state models
+
+
+def test_msm_reproduces_prinz(prinz, tmp_path):
+    """100 bins: the timescales of the chain lie in or near their intervals, the gap after 3."""
+    runs, _ = prinz
+    np.save(tmp_path / "bins.npy", np.linspace(-1.2, 1.2, 100))
+    settings = {"centers": str(tmp_path / "bins.npy")}
+    result = fit(runs, FitOptions(model="msm", settings=settings, lag="1", dim="3", folds=2))
+    exact = -1 / np.log(PRINZ.eigenvalues(1, 3).real)
+    for mode, t in zip(result.modes, exact, strict=True):
+        half = np.log(mode.timescale.high / mode.timescale.low) / 2
+        assert abs(np.log(mode.timescale.value / t)) < 1.5 * half
+    assert result.gap.after == 3
+
+
+def test_maximum_likelihood_equals_deeptime():
+    """Reversible transition matrix and equilibrium equal deeptime's on the same counts to 1e-6."""
+    peer = pytest.importorskip("deeptime.markov.msm")
+    rng = np.random.default_rng(0)
+    c = np.round(50 * rng.random((8, 8)) ** 3 + 20 * np.eye(8))
+    kept = largest_connected(c)
+    c = c[np.ix_(kept, kept)]
+    own = reversible_flows(c)
+    other = peer.MaximumLikelihoodMSM(reversible=True, maxerr=1e-13, maxiter=10**6).fit(c)
+    model = other.fetch_model()
+    assert np.abs(own / own.sum(axis=1, keepdims=True) - model.transition_matrix).max() < 1e-6
+    assert np.abs(own.sum(axis=1) - model.stationary_distribution).max() < 1e-6
+
+
+def test_msm_keeps_the_largest_connected_set():
+    """Clusters that are left and never entered again do not belong to the model."""
+    c = np.array([[5.0, 1, 0], [0, 50, 10], [0, 12, 40]])
+    assert largest_connected(c).tolist() == [1, 2]
+
+
+# ------------------------------------------------------------------ files and verbs
+
+
+@pytest.fixture(scope="module")
+def ala2(tmp_path_factory):
+    """A RUN of the alanine dipeptide sample."""
+    out = tmp_path_factory.mktemp("states") / "ala2.koopman"
+    result = fit([str(p) for p in ALA2], FitOptions(lag="1"))
+    return write_run(result, out, figures=False)
+
+
+def test_states_survive_storage(ala2):
+    """States read back from model.h5 and summary.json are those that were found."""
+    run = open_run(ala2)
+    assert run.result.gap.after == 1
+    assert run.result.states.count == 2
+    told = run.summary["states"]
+    assert told["chosen_by"] == "gap"
+    assert told["populations"]["hard"][0]["value"] == run.result.states.hard[0].value
+    assert told["mfpt"][0][0] is None
+
+
+def koopman(*args):
+    """Run the command line."""
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("koopman")), *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_exported_frames_lie_in_their_basins(ala2):
+    """The frames exported for the states of alanine dipeptide lie in its two phi basins."""
+    mdtraj = pytest.importorskip("mdtraj")
+    done = koopman("states", ala2, "--json", "--samples", 5)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["states"]["count"] == 2
+    phi = []
+    for i in (1, 2):
+        found = mdtraj.load(str(ala2 / "states" / f"state_{i}.pdb"))
+        assert found.n_frames == 5
+        phi.append(np.degrees(mdtraj.compute_phi(found)[1][:, 0]))
+    assert np.all(phi[0] < 0)
+    assert np.all((phi[1] > 30) & (phi[1] < 90))
+    chi = np.load(ala2 / "states" / "memberships.npy")
+    assert chi.shape == (open_run(ala2).result.input.frames, 2)
+    assert np.allclose(chi.sum(axis=1), 1)
+
+
+def test_number_of_states_can_be_chosen(ala2):
+    """--count chooses by hand and says so; one state is a usage error."""
+    done = koopman("states", ala2, "--count", 3)
+    assert "3 metastable states (chosen by the user)" in done.stdout
+    assert koopman("states", ala2, "--count", 1).returncode == 2
+
+
+def test_coherences_have_no_states(tmp_path):
+    """States of a driven system are refused with the reason."""
+    angle = np.cumsum(0.25 + 0.2 * np.random.default_rng(0).standard_normal(20_000))
+    np.save(tmp_path / "ring.npy", np.column_stack([np.cos(angle), np.sin(angle)]))
+    result = fit([str(tmp_path / "ring.npy")], FitOptions(model="vamp", lag="4", dim="2"))
+    with pytest.raises(KoopmanError, match="coherences only"):
+        assign_states(result, 2)
+
+
+def test_comparing_a_run_with_itself(ala2):
+    """A run has angles of 0 with itself, correlations of 1 and no changed timescale."""
+    found = json.loads(koopman("compare", ala2, ala2, "--json").stdout)
+    assert max(found["angles"]) < 0.01
+    for pair in found["pairs"]:
+        assert pair["first"] == pair["second"]
+        assert pair["correlation"] == pytest.approx(1)
+        assert pair["changed"] in (False, None)
+
+
+def test_angles_between_different_functions():
+    """Functions that do not correlate are at right angles."""
+    x = np.random.default_rng(0).standard_normal((20_000, 3))
+    assert np.allclose(principal_angles(x[:, :2], x[:, 1:]), [0, 90], atol=2)
+
+
+def test_frames_outside_the_domain_are_flagged():
+    """Projected frames far from the training data are counted; training frames are not."""
+    kicks = np.random.default_rng(0).standard_normal((20_000, 2))
+    x = lfilter([1], [1, -0.9], kicks, axis=0)
+    model = fit(x, FitOptions(model="tica", lag="1", dim="1")).model
+    far = x[:100] + 100
+    done = transform(model, [x, far])
+    for run in done.runs:
+        run.array()
+    assert done.outside[0] < 0.002 * len(x)
+    assert done.outside[1] == 100
+    assert any("outside the domain" in w for w in done.warnings)
