@@ -1,0 +1,235 @@
+"""Claims about error bars, certificates, gaps and states that take many runs to show."""
+
+import numpy as np
+import pytest
+from systems import (
+    AR1,
+    DOUBLE_WELL,
+    OU,
+    PRINZ,
+    QUADRUPLE_WELL,
+    ROTATIONAL_OU,
+    euler_maruyama,
+)
+
+from koopman_cli import FitOptions, fit
+from koopman_cli.estimate import estimate
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.request import Request
+
+pytestmark = pytest.mark.slow
+
+GAUSSIANS = {"basis": "gaussians", "centers": "20", "width": "0.1"}
+
+
+def long_runs(process, stride, frames, count, copies=1):
+    """``count`` independent long runs of an Euler-Maruyama chain, simulated together."""
+    rng = np.random.default_rng(1000)
+    runs = euler_maruyama(process, rng, frames, stride, (count, copies))
+    return [np.ascontiguousarray(run) for run in runs.transpose(1, 0, 2)]
+
+
+def triple_well(frames, count, dt=0.1, step=0.005):
+    """Klus' triple well in two dimensions, sigma = 1.09."""
+    rng = np.random.default_rng(5)
+    x, y = rng.choice([-1.0, 1.0], count), np.zeros(count)
+    out, kick = np.empty((frames, count, 2)), 1.09 * np.sqrt(step)
+    for t in range(frames + 50):
+        for _ in range(round(dt / step)):
+            a = 3 * np.exp(-(x**2) - (y - 1 / 3) ** 2)
+            b = -3 * np.exp(-(x**2) - (y - 5 / 3) ** 2)
+            c = -5 * np.exp(-((x - 1) ** 2) - y**2)
+            d = -5 * np.exp(-((x + 1) ** 2) - y**2)
+            gx = -2 * x * (a + b) - 2 * (x - 1) * c - 2 * (x + 1) * d + 0.8 * x**3
+            gy = -2 * (y - 1 / 3) * a - 2 * (y - 5 / 3) * b - 2 * y * (c + d)
+            gy += 0.8 * (y - 1 / 3) ** 3
+            x = x - step * gx + kick * rng.standard_normal(count)
+            y = y - step * gy + kick * rng.standard_normal(count)
+        if t >= 50:
+            out[t - 50] = np.column_stack([x, y])
+    return [np.ascontiguousarray(run) for run in out.transpose(1, 0, 2)]
+
+
+def judged(runs, model, settings, lag, dim):
+    """Fits of all runs."""
+    options = FitOptions(model=model, settings=settings, lag=str(lag), dim=str(dim), folds=0)
+    return [fit(run, options) for run in runs]
+
+
+def coverage(results, truth):
+    """Share of runs whose interval holds each of the true eigenvalues."""
+    hits = [
+        [m.eigenvalue_low <= t <= m.eigenvalue_high for m, t in zip(r.modes, truth, strict=True)]
+        for r in results
+    ]
+    return np.mean(hits, axis=0)
+
+
+@pytest.mark.parametrize("lag", [1, 10, 20])
+def test_coverage_of_an_autoregression(lag):
+    """95% intervals of AR(1), t = 20, T = 20000, hold the truth in 88-99% of 200 runs."""
+    runs = [AR1.simulate(seed, 20_000)[0] for seed in range(200)]
+    results = judged(runs, "tica", {}, lag, 1)
+    assert not any("unreliable" in w for r in results for w in r.warnings)
+    assert 0.88 <= coverage(results, AR1.eigenvalues(lag, 1).real)[0] <= 0.99
+
+
+def test_coverage_of_ornstein_uhlenbeck():
+    """The same for modes 1 and 2 of an Ornstein-Uhlenbeck process by monomials up to 3."""
+    runs = [OU.simulate(seed, 20_000)[0] for seed in range(200)]
+    results = judged(runs, "edmd", {"degree": "3"}, 5, 2)
+    found = coverage(results, OU.eigenvalues(5, 2).real)
+    assert np.all((found >= 0.88) & (found <= 0.99))
+
+
+@pytest.mark.parametrize("lag", [1, 2])
+def test_coverage_and_certificates_of_prinz(lag):
+    """The same for modes 1-3 of Prinz by 20 Gaussians; Kato-Temple holds in 90 of 100 runs."""
+    runs = long_runs(PRINZ.process, 50, 20_000, 200)
+    results = judged(runs, "edmd", GAUSSIANS, lag, 3)
+    truth = PRINZ.eigenvalues(lag, 12).real
+    found = coverage(results, truth[:3])
+    assert np.all((found >= 0.88) & (found <= 0.99))
+    certificates = [r.modes[0].certificate for r in results]
+    assert {c["kind"] for c in certificates} == {"kato-temple"}
+    assert np.mean([c["low"] <= truth[0] <= c["high"] for c in certificates]) >= 0.9
+    second = [r.modes[1].certificate for r in results]
+    holds = [np.any((truth >= c["low"]) & (truth <= c["high"])) for c in second]
+    assert np.mean(holds) >= 0.95
+
+
+def test_a_certificate_sees_what_the_interval_cannot():
+    """Prinz by monomials up to 5: no interval holds the truth, every Kato-Temple one does."""
+    results = judged(long_runs(PRINZ.process, 50, 20_000, 50), "edmd", {"degree": "5"}, 1, 1)
+    truth = PRINZ.eigenvalues(1, 1).real
+    assert coverage(results, truth)[0] == 0
+    held = [r.modes[0].certificate for r in results]
+    assert np.mean([c["low"] <= truth[0] <= c["high"] for c in held]) >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("runs", "settings", "lag", "after"),
+    [
+        (lambda: [OU.simulate(s, 20_000)[0] for s in range(20)], {"degree": "5"}, 5, None),
+        (lambda: long_runs(DOUBLE_WELL.process, 5, 5000, 20), {"degree": "5"}, 2, 1),
+        (lambda: triple_well(20_000, 20), {"degree": "4"}, 1, 2),
+        (lambda: long_runs(PRINZ.process, 20, 5000, 20), GAUSSIANS, 1, 3),
+        (lambda: long_runs(QUADRUPLE_WELL.process, 10, 20_000, 20, 2), {"degree": "3"}, 5, 3),
+    ],
+    ids=["Ornstein-Uhlenbeck", "double well", "triple well", "Prinz", "quadruple well"],
+)
+def test_gap(runs, settings, lag, after):
+    """The gap is found after the right mode (or none) on at least 18 of 20 seeds."""
+    results = judged(runs(), "edmd", settings, lag, 3)
+    assert sum(r.gap.after == after for r in results) >= 18
+    assert sum(m.verdict == "invalid" for r in results for m in r.modes) == 0
+
+
+def test_populations_of_prinz():
+    """Hard populations within .04 of .169 .233 .338 .261 on 9 of 10 runs of 1e5 frames."""
+    results = judged(long_runs(PRINZ.process, 50, 100_000, 10), "edmd", GAUSSIANS, 1, 3)
+    exact = np.sort([0.169, 0.233, 0.338, 0.261])
+    found = [np.sort([q.value for q in r.states.hard]) if r.states else None for r in results]
+    close = [f is not None and len(f) == 4 and np.abs(f - exact).max() < 0.04 for f in found]
+    assert sum(close) >= 9
+
+
+def test_populations_of_the_quadruple_well():
+    """Four equal states of 1e5 frames at dt 1, and the degenerate pair is recognised."""
+    runs = long_runs(QUADRUPLE_WELL.process, 50, 100_000, 10, 2)
+    results = judged(runs, "edmd", {"degree": "3"}, 1, 3)
+    close = [
+        r.states is not None and max(abs(q.value - 0.25) for q in r.states.hard) < 0.04
+        for r in results
+    ]
+    assert sum(close) >= 9
+    assert sum(any("modes 1 and 2 are degenerate" in n for n in r.notes) for r in results) >= 9
+
+
+def test_lorenz_is_invalid():
+    """Lorenz 63: tica is invalid at every lag, vamp reports coherences and no timescale."""
+    run = lorenz(40_000)
+    for lag in (5, 10, 20):
+        (tica,) = judged([run], "tica", {}, lag, 3)
+        assert tica.modes[0].verdict == "invalid"
+        assert all(m.timescale is None for m in tica.modes)
+        (vamp,) = judged([run], "vamp", {}, lag, 3)
+        assert all(m.timescale is None for m in vamp.modes)
+
+
+def lorenz(frames, dt=0.01):
+    """Frames of Lorenz 63 by fourth-order Runge-Kutta."""
+
+    def rate(s):
+        return np.array([10 * (s[1] - s[0]), s[0] * (28 - s[2]) - s[1], s[0] * s[1] - 8 / 3 * s[2]])
+
+    x, out = np.array([1.0, 1.0, 20.0]), np.empty((frames, 3))
+    for t in range(frames + 1000):
+        a = rate(x)
+        b = rate(x + dt / 2 * a)
+        c = rate(x + dt / 2 * b)
+        x = x + dt / 6 * (a + 2 * b + 2 * c + rate(x + dt * c))
+        if t >= 1000:
+            out[t - 1000] = x
+    return out
+
+
+def cat_functions(order, frames=20_000):
+    """Fourier products |m|, |n| <= order along an orbit of the cat map on a prime lattice."""
+    rng, size = np.random.default_rng(0), 2**31 - 1
+    a, b = (int(rng.integers(size)) for _ in range(2))
+    orbit = np.empty((frames, 2))
+    for t in range(frames):
+        orbit[t] = a / size, b / size
+        a, b = (2 * a + b) % size, (a + b) % size
+    columns = []
+    for m in range(order + 1):
+        for n in range(-order, order + 1):
+            if m or n > 0:
+                phase = 2 * np.pi * (m * orbit[:, 0] + n * orbit[:, 1])
+                columns += [np.cos(phase), np.sin(phase)]
+    return np.array(columns).T
+
+
+@pytest.mark.parametrize("order", [2, 5])
+def test_cat_map_has_no_timescale(order):
+    """Cat map: tica invalid, vamp without timescales, eigenvalues below the lag or flagged."""
+    run = cat_functions(order)
+    (tica,) = judged([run], "tica", {}, 1, 3)
+    assert {m.verdict for m in tica.modes} == {"invalid"}
+    (vamp,) = judged([run], "vamp", {}, 1, 3)
+    assert all(m.timescale is None for m in vamp.modes)
+    (eig,) = judged([run], "tica", {"reversible": "false"}, 1, 3)
+    assert all(m.timescale is None or m.timescale.value < 1 for m in eig.modes)
+    assert not any(m.verdict == "resolved" for m in eig.modes)
+
+
+def test_rotation_is_always_invalid():
+    """The rotating Ornstein-Uhlenbeck process is invalid for tica on every seed."""
+    runs = [ROTATIONAL_OU.simulate(seed, 20_000)[0] for seed in range(20)]
+    for result in judged(runs, "tica", {}, 2, 2):
+        assert {m.verdict for m in result.modes} == {"invalid"}
+
+
+def test_reversible_runs_are_not_invalid():
+    """Of 100 runs of the double well, the quadruple well and Prinz none is called invalid."""
+    runs = long_runs(DOUBLE_WELL.process, 10, 20_000, 34)
+    results = judged(runs, "edmd", {"degree": "5"}, 2, 2)
+    runs = long_runs(QUADRUPLE_WELL.process, 50, 20_000, 33, 2)
+    results += judged(runs, "edmd", {"degree": "3"}, 1, 3)
+    results += judged(long_runs(PRINZ.process, 50, 20_000, 33), "edmd", GAUSSIANS, 1, 3)
+    assert sum(m.verdict == "invalid" for r in results for m in r.modes) == 0
+
+
+def test_error_bars_agree_with_many_runs():
+    """The error of AR(1) at lag 10 from one run equals the spread over 200 runs within 10%."""
+    stream = [FeatureStream.from_arrays(AR1.simulate(seed, 20_000)) for seed in range(200)]
+    from koopman_cli.analysis.uncertainty import influences
+
+    values, errors = [], []
+    for one in stream:
+        found = estimate(one, Request.of("tica", {}), 10, dim=1, folds=0)
+        effect = influences(found.merged, found.solution, "reversible", 1)
+        values.append(found.solution.eigenvalues[0].real)
+        errors.append(effect.errors()[0])
+    assert 0.9 < np.mean(errors) / np.std(values, ddof=1) < 1.1
