@@ -8,9 +8,8 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from systems import AR1, OU, PRINZ, galerkin, step_eigenvalues
+from systems import AR1, OU, PRINZ
 
-from koopman_cli.accumulate import accumulate
 from koopman_cli.cli import koopman
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lagscan import first_constant, scan_timescales
@@ -51,6 +50,7 @@ def coverage(arrays, request, lag, truth):
 
 
 def times(eigenvalues, lag):
+    """Timescales in frames."""
     return -lag / np.log(np.abs(eigenvalues))
 
 
@@ -77,9 +77,64 @@ def test_bands_cover_ornstein_uhlenbeck(measured):
 @pytest.mark.slow
 def test_bands_cover_prinz(measured):
     """Prinz, 20 Gaussians: 95% bands hold timescales 1 to 3 in 88 to 99% of 200 runs."""
-    truth = times(step_eigenvalues(PRINZ.process)[:3] ** (PRINZ.stride * PRINZ.lag), PRINZ.lag)
+    truth = times(PRINZ.eigenvalues(PRINZ.lag, 3), PRINZ.lag)
     runs = [PRINZ.simulate(seed, 10_000, walkers=20) for seed in SEEDS]
     request = Request.of("edmd", {"basis": "gaussians", "centers": "20"})
     found = coverage(runs, request, PRINZ.lag, truth)
     measured(", ".join(f"mode {i + 1}: {x:.1%}" for i, x in enumerate(found)), SEEDS)
     assert np.all((found >= 0.88) & (found <= 0.99))
+
+
+# ------------------------------------------------------------------ convergence
+
+
+def test_lorenz_is_not_converged():
+    """Lorenz 63: the timescale of TICA falls with the lag (1.4, .7, .4), so none is constant."""
+    stream = FeatureStream.from_arrays(lorenz63(40_000, 0.01, 0))
+    bands = scan_timescales(stream, Request.of("tica"), [5, 10, 20, 40], 1)
+    np.testing.assert_allclose(bands.times[:3, 0] * 0.01, [1.4, 0.7, 0.4], rtol=0.15)
+    assert bands.converged is None
+    assert bands.reason.startswith("not converged")
+
+
+def test_a_timescale_that_stays_is_constant():
+    """AR(1): constant from the first lag, and every lag from one reading."""
+    stream = FeatureStream.from_arrays(AR1.simulate(0, 20_000))
+    bands = scan_timescales(stream, Request.of("tica"), range(1, 41), 1)
+    assert (bands.converged, bands.readings) == (0, 1)
+    assert np.all(bands.low <= bands.times)
+    assert np.all(bands.times <= bands.high)
+
+
+def test_constancy_needs_the_double_of_a_lag():
+    """Where the scan ends before twice the lag, nothing is called constant."""
+    values = np.full((3, 1), 50.0)
+    assert first_constant([10, 15, 19], values, values - 5, values + 5)[0] is None
+    assert first_constant([10, 15, 20], values, values - 5, values + 5)[0] == 0
+
+
+def test_scan_equals_single_fits():
+    """Every timescale of a scan equals that of a fit at this lag alone, to 1e-8."""
+    stream = FeatureStream.from_arrays(OU.simulate(1, 5000))
+    request = Request.of("edmd", {"degree": "3"})
+    together = scan_timescales(stream, request, [1, 3, 7], 2)
+    for i, lag in enumerate([1, 3, 7]):
+        alone = scan_timescales(stream, request, [lag], 2)
+        np.testing.assert_allclose(together.times[i], alone.times[0], rtol=1e-8)
+
+
+def test_command_writes_csv_json_and_figure(tmp_path):
+    """The csv holds the numbers of the JSON, with units; a second run needs --force."""
+    np.save(tmp_path / "x.npy", AR1.simulate(2, 5000)[0])
+    args = ["timescales", str(tmp_path / "x.npy"), "--lag", "1,2,4", "--dt", "2ps", "--count", "1"]
+    args += ["--json", "-o", str(tmp_path / "t")]
+    told = json.loads(CliRunner().invoke(koopman, args, standalone_mode=False).stdout)
+    rows = list(csv.DictReader((tmp_path / "t" / "timescales.csv").read_text().splitlines()))
+    assert [float(r["timescale"]) for r in rows] == [
+        row["timescales"][0]["value"] for row in told["lags"]
+    ]
+    assert [row["lag"] for row in told["lags"]] == [
+        {"frames": n, "value": 2.0 * n, "unit": "ps"} for n in (1, 2, 4)
+    ]
+    assert (tmp_path / "t" / "timescales.png").read_bytes().startswith(b"\x89PNG")
+    assert CliRunner().invoke(koopman, args, standalone_mode=False).exception.code == 2
