@@ -77,9 +77,12 @@ def did_you_mean(word: str, choices: list[str] | tuple[str, ...]) -> str:
     'choices: tica, vamp'
     >>> did_you_mean("TICA", ["tica", "vamp"])
     'did you mean tica? Choices: tica, vamp'
+    >>> did_you_mean("rsmd", ["RMSD"])
+    'did you mean RMSD? Choices: RMSD'
     """
     from difflib import get_close_matches
 
-    near = get_close_matches(word.lower(), choices, n=1, cutoff=0.5)
+    lowered = {choice.lower(): choice for choice in choices}
+    near = get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.5)
     listed = ", ".join(choices)
-    return f"did you mean {near[0]}? Choices: {listed}" if near else f"choices: {listed}"
+    return f"did you mean {lowered[near[0]]}? Choices: {listed}" if near else f"choices: {listed}"

@@ -28,6 +28,7 @@ from cli_support import (
     wait_for,
 )
 from io_fixtures import write_dcd, write_md
+from scipy.io import netcdf_file, savemat
 
 from koopman_cli.report.run import open_run
 
@@ -52,6 +53,13 @@ def _arrays(folder: Path) -> None:
     np.save(folder / "one frame.npy", x[:1])
     np.save(folder / "no frame.npy", x[:0])
     np.savez(folder / "two.npz", a=x, b=x)
+    savemat(folder / "two.mat", {"beta": x, "gamma": x})
+    with netcdf_file(folder / "two.nc", "w") as file:
+        file.createDimension("row", FRAMES)
+        for name in ("delta", "epsilon"):
+            file.createVariable(name, "f8", ("row",))[:] = x[:, 0]
+    grid = rng.standard_normal((30, 4, 5))
+    np.savez(folder / "field.npz", u=grid, area=np.ones((4, 5)))
     (folder / "words.csv").write_text("a,b\nhello,world\nfoo,bar\n" * 9)
     (folder / "junk.foo").write_bytes(b"\x00\x01\x02junk")
     with (folder / "claims.npy").open("wb") as file:
@@ -168,6 +176,14 @@ FAULTS = [
     ("fit one\\ frame.npy", 3, ["lag 1", "1 frame"]),
     ("fit complex.npy --model tica", 3, ["complex", "real and imaginary"]),
     ("fit two.npz", 3, ["two.npz", "a (", "b (", "--var"]),
+    ("fit two.npz --var ba", 2, ["--var ba", "two.npz", "'ba'", "did you mean"]),
+    ("fit md.h5 --var tmie", 2, ["--var tmie", "md.h5", "did you mean time?"]),
+    ("fit two.mat --var gama", 2, ["--var gama", "two.mat", "did you mean gamma?"]),
+    ("fit two.nc --var delt", 2, ["--var delt", "two.nc", "did you mean delta?"]),
+    ("fit field.npz --var v", 2, ["--var v", "field.npz", "'v'"]),
+    ("fit field.npz --area-weights arae", 2, ["--area-weights arae", "did you mean area?"]),
+    ("fit slow.colvar --var b", 2, ["--var b", "slow.colvar", "time, a"]),
+    ("fit x.npy --var x", 2, ["--var x", "x.npy", "no name"]),
     # values
     ("fit nan.npy", 3, ["nan.npy", "frame 77", "x2", "--drop-nonfinite"]),
     ("fit inf.npy", 3, ["inf.npy", "frame 77", "x2", "--drop-nonfinite"]),

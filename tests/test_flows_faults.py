@@ -57,7 +57,7 @@ def other_grid():
         (lambda p: netcdf(p, gap()), {}, 3, "frame 7: sst at lat=-10, lon=30 is missing"),
         (lambda p: netcdf(p, **other_grid()), {}, 3, "different grids: sst (40x6x5 float64), ice"),
         (lambda p: netcdf(p, FIELD * 0 + 3), {}, 4, "the field never changes"),
-        (netcdf, {"var": ("sts",)}, 3, "has no variable 'sts'"),
+        (netcdf, {"var": ("sts",)}, 2, "has no variable 'sts'"),
         (lambda p: netcdf(p, FIELD[0], ("lat", "lon")), {}, 3, "no time axis (axes lat, lon)"),
         (lambda p: netcdf(p, FIELD, ("z", "lat", "lon")), {}, 3, "no time axis (axes z, lat, lon)"),
         (netcdf, {"anomaly": "cycl:12"}, 2, "--anomaly cycl:12"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -54,13 +54,36 @@ class Layout:
         return np.transpose(values, axes).reshape(-1, self.columns)
 
 
+def check_names(
+    path: str,
+    asked: Sequence[str],
+    there: Sequence[str],
+    what: str = "array",
+    option: str = "--var",
+    asked: Sequence[str],
+    there: Sequence[str],
+    what: str = "array",
+    option: str = "--var",
+) -> None:
+    """Raise UsageError for the first name asked for that a file does not hold.
+
+    >>> check_names("a.npz", ["x"], ["x", "y"])
+    """
+    for name in asked:
+        if name not in there:
+            hint = did_you_mean(name, tuple(there))
+            raise UsageError(f"{option} {name}: {path} has no {what} {name!r}", hint)
+
+
 def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[str, ...]:
     """The arrays asked for, or the only one that can be meant.
 
     Raises
     ------
     DataError
-        There is none, there are several, or one asked for does not exist.
+        There is none, or there are several.
+    UsageError
+        One asked for does not exist.
     """
     usable = {n: f for n, f in fields.items() if f.shape and f.dtype.kind in "biufc" and not f.axis}
     if not var:
@@ -78,9 +101,7 @@ def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[
                 f"choose with --var, for example --var {next(iter(usable))}",
             )
         return tuple(usable)
-    for name in var:
-        if name not in fields:
-            raise DataError(f"{path}: has no array {name!r}", did_you_mean(name, tuple(fields)))
+    check_names(path, var, tuple(fields))
     return var
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.errors import DataError, UsageError, did_you_mean
+from koopman_cli.errors import DataError, UsageError
 from koopman_cli.geometry import PLANE, Geometry
-from koopman_cli.io.arrays import Block, Field, numeric_dtype
+from koopman_cli.io.arrays import Block, Field, check_names, numeric_dtype
 from koopman_cli.io.source import Chunk, Source, block_size, spans
 from koopman_cli.types import ReadOptions
 
@@ -101,12 +101,12 @@ def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     DataError
-        None, unknown ones, variables on different grids or with different units.
+        None, variables on different grids or with different units.
+    UsageError
+        Unknown ones.
     """
     path, fields = listed.path, listed.fields
-    for name in var:
-        if name not in fields:
-            raise DataError(f"{path}: has no variable {name!r}", did_you_mean(name, tuple(fields)))
+    check_names(path, var, tuple(fields), "variable")
     data = [n for n, f in fields.items() if _is_data(f)]
     most = max((len(fields[n].shape) for n in data), default=0)
     names = tuple(var) or tuple(n for n in data if len(fields[n].shape) == most)
@@ -203,11 +203,8 @@ def _weights(
     asked = options.area_weights
     if asked in ("auto", "none"):
         return None
-    if asked not in listed.fields:
-        raise DataError(
-            f"{listed.path}: has no array {asked!r} for --area-weights",
-            did_you_mean(asked, ("auto", "none", *listed.fields)),
-        )
+    choices = ("auto", "none", *listed.fields)
+    check_names(listed.path, (asked,), choices, option="--area-weights")
     values = np.asarray(listed.load(asked), np.float64).reshape(-1)
     if values.size != points or not (np.isfinite(values).all() and (values > 0).all()):
         raise DataError(
@@ -278,9 +275,9 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
     Raises
     ------
     DataError
-        No such variable, different grids, no time axis, not numbers.
+        Different grids, no time axis, not numbers.
     UsageError
-        ``time_axis`` is not an axis.
+        No such variable; ``time_axis`` is not an axis.
     """
     names = choose(listed, options.var)
     first = listed.fields[names[0]]

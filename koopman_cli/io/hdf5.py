@@ -133,7 +133,9 @@ def open_hdf5_array(path: str, options: ReadOptions) -> Source:
     Raises
     ------
     DataError
-        No, several or unknown datasets; not numbers; or more than two axes.
+        No or several datasets; not numbers; or more than two axes.
+    UsageError
+        Unknown datasets.
     """
     with open_hdf5(path) as handle:
         fields = _datasets(handle)

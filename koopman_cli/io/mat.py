@@ -63,6 +63,8 @@ def open_mat(path: str, request: Request) -> Source:
     ------
     DataError
         Damaged, several variables and none chosen, not numbers, too many axes.
+    UsageError
+        No such variable.
     """
     options = request.options
     listed = {

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.errors import DataError
+from koopman_cli.errors import DataError, UsageError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
 from koopman_cli.io.fieldfiles import npy_field, npz_field
 from koopman_cli.io.rows import RowFile
@@ -178,8 +178,15 @@ def open_npy(path: str, request: Request) -> Source:
     ------
     DataError
         Damaged, truncated, not numbers, or of more axes than can be meant.
+    UsageError
+        ``var`` was given: the one array in the file has no name.
     """
     options = request.options
+    if options.var:
+        raise UsageError(
+            f"--var {','.join(options.var)}: {path} holds one array, which has no name",
+            "leave --var out; it chooses among the arrays of npz, mat, HDF5 and NetCDF files",
+        )
     with Path(path).open("rb") as handle:
         header = read_header(handle, path)
         available = Path(path).stat().st_size - header.offset
@@ -249,6 +256,8 @@ def open_npz(path: str, request: Request) -> Source:
     ------
     DataError
         Damaged, not numbers, several arrays and none chosen, or too many axes.
+    UsageError
+        No such array.
     """
     options = request.options
     members = _members(path)

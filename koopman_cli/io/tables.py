@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.errors import DataError, UsageError, did_you_mean
+from koopman_cli.errors import DataError, UsageError
+from koopman_cli.io.arrays import check_names
 from koopman_cli.io.dialect import Dialect, dialect, is_data, open_text, split, to_number
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
@@ -77,9 +78,7 @@ def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np
 
 def _choose(path: str, form: Dialect, options: ReadOptions, clock: int | None) -> list[int]:
     if options.var:
-        for name in options.var:
-            if name not in form.names:
-                raise DataError(f"{path}: has no column {name!r}", did_you_mean(name, form.names))
+        check_names(path, options.var, form.names, "column")
         return [form.names.index(name) for name in options.var]
     return [j for j in range(len(form.names)) if j != clock]
 
@@ -154,9 +153,9 @@ def open_table(path: str, request: Request) -> Source:
     Raises
     ------
     DataError
-        Not numbers, lines of different length, unknown columns.
+        Not numbers, lines of different length.
     UsageError
-        Options that a table cannot follow.
+        Unknown columns, or options that a table cannot follow.
     """
     options = request.options
     if options.ensemble or options.time_axis not in (None, 0):
