@@ -60,10 +60,6 @@ def check_names(
     there: Sequence[str],
     what: str = "array",
     option: str = "--var",
-    asked: Sequence[str],
-    there: Sequence[str],
-    what: str = "array",
-    option: str = "--var",
 ) -> None:
     """Raise UsageError for the first name asked for that a file does not hold.
 
