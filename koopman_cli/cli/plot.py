@@ -25,8 +25,8 @@ def command(
 ) -> None:
     """Draw figures of a RUN directory.
 
-    KIND is spectrum, timescales, eigenfunctions, free-energy, coordinates or scores; all that
-    have data are drawn where none is given.
+    KIND is spectrum, timescales, eigenfunctions, free-energy, coordinates, scores, states, ck
+    or pseudospectrum; all that have data are drawn where none is given.
 
     \b
     koopman plot traj.koopman

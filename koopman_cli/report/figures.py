@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from koopman_cli.errors import UsageError, did_you_mean
-from koopman_cli.report import fieldmaps, lines, maps
+from koopman_cli.report import fieldmaps, lines, maps, setmaps, stateplots
 from koopman_cli.report.drawing import style
 from koopman_cli.store.atomic import refusals, write_atomic
 from koopman_cli.types import FitResult
@@ -27,10 +27,14 @@ KINDS: dict[str, Callable[[FitResult, float], Figure | None]] = {
     "free-energy": maps.free_energy,
     "coordinates": lines.coordinates,
     "scores": lines.scores,
+    "coherent-sets": setmaps.coherent_sets,
     "modes": fieldmaps.modes,
     "reconstruction": fieldmaps.reconstruction,
     "singular-values": fieldmaps.singular_values,
     "forecast": fieldmaps.forecast,
+    "states": stateplots.states,
+    "ck": stateplots.chapman_kolmogorov,
+    "pseudospectrum": stateplots.pseudospectrum,
 }
 
 #: Formats, and the metadata that keeps dates and versions out of the files.
