@@ -157,7 +157,7 @@ class Scorer:
         solution = bound.solve(part.blocks.total())
         used = [dim for dim in dims if dim <= solution.rank]
         if len(used) < len(dims):
-            self._refuse(f"{_label(request)}: dims above {solution.rank}, the rank, were left out")
+            self._refuse(f"{_label(asked)}: dims above {solution.rank}, the rank, were left out")
         folds, more = self._folds(bound, lift)
         self.readings += more
         total = part.blocks.total()
