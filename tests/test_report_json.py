@@ -51,7 +51,11 @@ SCHEMA = {
             "eigenvalue_high": MAYBE,
             "timescale": MAYBE_Q,
             "period": MAYBE_Q,
+            "frequency": MAYBE_Q,
+            "frequency": MAYBE_Q,
             "growth": MAYBE_Q,
+            "amplitude": MAYBE_Q,
+            "amplitude": MAYBE_Q,
             "residual": MAYBE,
             "spectral_bias": MAYBE,
             "certificate": (
@@ -62,6 +66,7 @@ SCHEMA = {
             "reason": str,
         }
     ],
+    "coherent_sets": ({"count": int, "shares": [NUMBER], "kept": [NUMBER]}, None),
     "gap": ({"after": (int, NONE), "ratio": MAYBE_Q, "resolved": bool, "reason": str}, None),
     "states": NONE,
     "warnings": [str],

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @force_option
 @common_options
 def command(**values: Any) -> None:
-    r"""Continue a flow beyond its last frame, in its own grid, coordinates and units.
+    """Continue a flow beyond its last frame, in its own grid, coordinates and units.
 
     The table compares forecasts on the last fifth of the data, which were not fitted for it,
     with persistence (nothing changes) and climatology (the mean, or the cycle and trend).
