@@ -567,7 +567,7 @@ def test_an_unforeseen_failure(at_shelf, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("the unforeseen")
 
-    monkeypatch.setattr("koopman_cli.api.fit", fail)
+    monkeypatch.setattr("koopman_cli.autofit.fit", fail)
     outcome = run("fit", "x.npy", "-o", "OUT")
     assert outcome.code == 1
     assert len(outcome.err.splitlines()) == 2
