@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.modes import EXTRA
-from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, thinned_frames
+from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, sample_pairs, thinned_frames
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
-from koopman_cli.errors import DataError
+from koopman_cli.errors import DataError, SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
@@ -22,12 +23,25 @@ from koopman_cli.lifts import apply
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.request import FLOWS
 from koopman_cli.source import Opened
-from koopman_cli.types import FitResult, InputSummary, LagScan, Mode, Model, Progress, Projection
+from koopman_cli.types import (
+    CoherentSets,
+    FitResult,
+    Gap,
+    InputSummary,
+    LagScan,
+    Mode,
+    Model,
+    Progress,
+    Projection,
+)
 from koopman_cli.units import make_lag
 
 #: Frames of block moments kept in a stored model, as bytes.
 STORED_BLOCK_BYTES = 32 * 2**20
 STORED_DIRECTIONS = 100
+
+#: Lagged pairs that coherent sets are drawn with.
+SET_PAIRS = 5000
 
 
 def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> FitResult:
@@ -76,6 +90,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         score=found.score,
         gap=gap,
         states=None if gap is None else judged.states,
+        coherent=None if values is not None else _sets(found, stream, gap),
         lag_scan=scan,
         dim_choice=found.dims,
         notes=tuple(notes),
@@ -91,6 +106,22 @@ def _with_bias(modes: tuple[Mode, ...], found: Estimate) -> tuple[Mode, ...]:
     if bias is None or found.solution.eigenvalues is None:
         return modes
     return tuple(replace(m, spectral_bias=float(b)) for m, b in zip(modes, bias, strict=False))
+
+
+def _sets(found: Estimate, stream: FeatureStream, gap: Gap | None) -> CoherentSets | None:
+    """Coherent sets of a model with coherences, where a gap says how many."""
+    if gap is None or gap.after is None or found.solution.singular_values is None:
+        return None
+    pairs = sample_pairs(stream, found.lag, None, found.request.progress)
+    step = -(-len(pairs.x) // SET_PAIRS)
+    x, y = pairs.x[::step], pairs.y[::step]
+    solution, m = found.solution, gap.after
+    left = (apply(found.lift, x) - solution.mean_x) @ solution.left[:, :m]
+    right = (apply(found.lift, y) - solution.mean_y) @ solution.right[:, :m]
+    try:
+        return coherent_sets((x, y), (left, right), stream.spec.names, found.request.seed)
+    except SupportError:
+        return None
 
 
 def _is_slow(mode: Mode, context: Context) -> bool:

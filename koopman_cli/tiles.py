@@ -279,8 +279,16 @@ class SegmentRun:
 
     def edges(self, grams: dict[tuple[str, int], Matrix], edge: str) -> Matrix:
         """Gram matrices of an edge of every lag, shortest first."""
-        parts = np.stack([grams.get((edge, r), self.zero) for r in range(len(self.order))])
-        return np.cumsum(parts, axis=0, out=parts)
+        parts = [grams.get((edge, r), self.zero) for r in range(len(self.order))]
+        if self.sums.device is None:
+            stacked = np.stack(parts)
+            return np.cumsum(stacked, axis=0, out=stacked)
+        import torch
+
+        tensors: Any = parts
+        summed: Any = torch.stack(tensors).cumsum(0)
+        found: Matrix = summed
+        return found
 
 
 def _spans(segment: Segment, lag: int) -> Iterator[tuple[int, int, int]]:

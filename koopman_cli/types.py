@@ -401,6 +401,27 @@ class States:
 
 
 @dataclass(frozen=True)
+class CoherentSets:
+    """Coherent sets of a model with coherences, on at most 5,000 lagged pairs.
+
+    shares : of points, by largest membership at the initial time
+    kept : share of the points of each set that still belong to it at the final time
+    names : of the (at most two) features that are drawn
+    start, end : (n, 2) those features at the initial and the final time
+    before, after : (n, count) memberships there
+    """
+
+    count: int
+    shares: tuple[float, ...]
+    kept: tuple[float, ...]
+    names: tuple[str, ...]
+    start: Array
+    end: Array
+    before: Array
+    after: Array
+
+
+@dataclass(frozen=True)
 class InputSummary:
     """What was read, as ``summary.json`` tells it. ``files`` holds (path, sha256, frames)."""
 
@@ -472,6 +493,7 @@ class FitResult:
     score: Score | None
     gap: Gap | None = None
     states: States | None = None
+    coherent: CoherentSets | None = None
     lag_scan: LagScan | None = None
     dim_choice: DimChoice | None = None
     projection: Projection | None = None

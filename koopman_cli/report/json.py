@@ -11,6 +11,7 @@ from koopman_cli import __version__
 from koopman_cli.store.atomic import write_atomic
 from koopman_cli.store.plain import to_plain
 from koopman_cli.types import (
+    CoherentSets,
     FitResult,
     Gap,
     InputSummary,
@@ -145,6 +146,16 @@ def states(found: States | None) -> dict[str, Any] | None:
     }
 
 
+def _coherent(found: CoherentSets | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "count": int(found.count),
+        "shares": [number(v) for v in found.shares],
+        "kept": [number(v) for v in found.kept],
+    }
+
+
 def finite(value: Any) -> Any:
     """Plain nested values with null in place of every number that JSON cannot hold.
 
@@ -182,6 +193,7 @@ def summary(result: FitResult) -> dict[str, Any]:
         "modes": [_mode(mode) for mode in result.modes],
         "gap": _gap(result.gap),
         "states": states(result.states),
+        "coherent_sets": _coherent(result.coherent),
         "warnings": list(result.warnings),
     }
 

@@ -170,6 +170,9 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
         "growth": [quantity(mode.growth) for mode in modes],
         "amplitude": [quantity(mode.amplitude) for mode in modes],
         "residual": ["-" if m.residual is None else number(m.residual) for m in modes],
+        "spectral bias": [
+            "-" if m.spectral_bias is None else number(m.spectral_bias) for m in modes
+        ],
     }
     shown = {n: cells for n, cells in optional.items() if n == "timescale" or set(cells) != {"-"}}
     head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
@@ -232,6 +235,10 @@ def render_fit(result: FitResult, console: Console, run: Path | None = None) -> 
         from koopman_cli.report.statetext import render_states
 
         render_states(result.states, console)
+    if result.coherent is not None:
+        from koopman_cli.report.settext import render_sets
+
+        render_sets(result.coherent, console)
     for warning in result.warnings:
         say(f"Warning: {warning}", "yellow")
     if run is not None:

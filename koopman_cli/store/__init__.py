@@ -17,6 +17,7 @@ from koopman_cli.store import container
 from koopman_cli.store.plain import dumps, from_plain, tuples
 from koopman_cli.store.states import ARRAYS, states_from_plain, states_to_plain
 from koopman_cli.types import (
+    CoherentSets,
     DimChoice,
     Domain,
     FeatureSpec,
@@ -50,6 +51,9 @@ _FLOW_ARRAYS = (
     "modes", "heads", "known", "mean", "truth", "guess", "singular_values", "last", "times",
 )  # fmt: skip
 _SKILL_ARRAYS = ("steps", "model", "persistence", "climatology")
+
+
+_SET_ARRAYS = ("shares", "kept", "start", "end", "before", "after")
 
 
 def _json(value: Any) -> NDArray[Any]:
@@ -125,6 +129,9 @@ def _result_tree(result: FitResult) -> Tree:
     if result.states is not None:
         tree["states/json"] = _json(states_to_plain(result.states))
         tree |= {f"states/{name}": np.asarray(getattr(result.states, name)) for name in ARRAYS}
+    if result.coherent is not None:
+        tree |= {f"coherent/{n}": np.asarray(getattr(result.coherent, n)) for n in _SET_ARRAYS}
+        tree["coherent/names"] = _names(result.coherent.names)
     scan = result.lag_scan
     if scan is not None:
         told = {"chosen": scan.chosen, "converged": scan.converged, "reason": scan.reason}
@@ -280,6 +287,15 @@ class _Tree:
             return None
         return states_from_plain(self.json("states"), _under(self.arrays, "states"))
 
+    def coherent(self) -> CoherentSets | None:
+        found = _under(self.arrays, "coherent")
+        if not found:
+            return None
+        shares, kept = (tuple(float(v) for v in found[name]) for name in ("shares", "kept"))
+        maps = {name: found[name] for name in ("start", "end", "before", "after")}
+        names = self.names("coherent/names")
+        return CoherentSets(len(shares), shares, kept, names, **maps)
+
     def result(self) -> FitResult:
         told = self.json("result")
         return FitResult(
@@ -289,6 +305,7 @@ class _Tree:
             score=from_plain(Score | None, told["score"]),
             gap=from_plain(Gap | None, told["gap"]),
             states=self.states(),
+            coherent=self.coherent(),
             dim_choice=from_plain(DimChoice | None, told["dim_choice"]),
             lag_scan=self.lag_scan(),
             projection=self.projection(),
