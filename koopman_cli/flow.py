@@ -40,6 +40,10 @@ HELD = 0.2
 STARTS = 50
 
 
+#: Maps above this size are stored in float32.
+STORED_BYTES = 64 * 2**20
+
+
 # ------------------------------------------------------------------ rows and modes
 
 
@@ -250,9 +254,13 @@ def describe_flow(
     s, h = basis.shape[1], len(heads)
     weights = field.snapshots.weights
     maps = whole[:, s:] if weights is None else whole[:, s:] / weights[:, None]
-    kind = np.float32 if field.snapshots.dtype == "float32" else np.float64
+    # What is stored of a large field is rounded to float32: it is drawn and projected on.
+    coarse = field.snapshots.dtype == "float32" or whole.nbytes > STORED_BYTES
+    kind = np.float32 if coarse else np.float64
+    modes = np.empty((len(maps), h), np.result_type(kind, np.complex64))
+    modes.real, modes.imag = maps[:, :h], maps[:, h : 2 * h]
     flow = Flow(
-        modes=(maps[:, :h] + 1j * maps[:, h : 2 * h]).astype(np.result_type(kind, np.complex64)),
+        modes=modes,
         heads=heads,
         known=maps[:, 2 * h : 2 * h + q].astype(kind),
         mean=maps[:, -3].astype(kind),
