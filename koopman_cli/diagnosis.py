@@ -261,12 +261,23 @@ def _solved(found: Estimate, train: Moments, view: View) -> Solution:
 
 def _pass(found: Estimate, stream: FeatureStream, view: View, trained: _Trained | None) -> SlowPass:
     functions = view.solution.left[:, : view.count]
-    beside = np.empty((len(functions), 0))
-    if trained is not None and view.solver == "reversible" and _twice(found, stream):
-        parts = [_padded(s.left[:, : view.count], view.count) for s in trained.solutions]
-        beside = np.column_stack(parts)
-    lift = evaluator(found.lift)
-    return SlowPass.of(stream, lift, view.solution.mean_x, functions, beside)
+    lift, mean = evaluator(found.lift), view.solution.mean_x
+    if trained is None or view.solver != "reversible" or not _twice(found, stream):
+        return SlowPass.of(stream, lift, mean, functions)
+    beside = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
+    return SlowPass.of(stream, lift, mean, functions, beside, _owner(found, stream, trained.held))
+
+
+def _owner(found: Estimate, stream: FeatureStream, held: list[list[int]]) -> NDArray[np.int64]:
+    """Frames of every block, trajectories laid end to end, and the fold that holds it out."""
+    m = found.merged
+    begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in stream.segments)])
+    fold = np.zeros(m.n_blocks, np.int64)
+    for i, members in enumerate(held):
+        fold[members] = i
+    regions = np.flatnonzero(m.is_block)
+    offset = begins[m.trajectory[regions]]
+    return np.column_stack([offset + m.start[regions], offset + m.stop[regions], fold])
 
 
 def _padded(columns: Matrix, count: int) -> Matrix:
@@ -295,8 +306,7 @@ def _held_out(moments: BlockMoments, view: View, trained: _Trained | None) -> He
     if trained is None or len(moments.lags) < 2 or view.solver != "reversible":
         return None
     k = view.count
-    beside = _columns(moments, np.arange(k, k + k * len(trained.held)))
-    return held_out(beside, trained.held, k)
+    return held_out(_columns(moments, np.arange(k, 2 * k)))
 
 
 def _columns(moments: BlockMoments, wanted: NDArray[np.int64]) -> BlockMoments:

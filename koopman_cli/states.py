@@ -132,9 +132,7 @@ def assign_states(
     mean, functions, values = slow_functions(result.model)
     _check_modes(result, values, n - 1)
     trajectories, stream = read_again(result, progress)
-    passed = SlowPass.of(
-        stream, evaluator(result.model.lift), mean, functions[:, : n - 1], functions[:, :0]
-    )
+    passed = SlowPass.of(stream, evaluator(result.model.lift), mean, functions[:, : n - 1])
     states = find_states(passed, _question(result, passed, (values, chosen_by)), progress)
     simplex = np.asarray(states.matrix, np.float64)
     psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]

@@ -87,31 +87,24 @@ class HeldOut:
     q01: Matrix
 
 
-def held_out(blocks: BlockMoments, held: Sequence[Sequence[int]], count: int) -> HeldOut:
-    """Take from every block the functions of the fold that holds it out.
+def held_out(blocks: BlockMoments) -> HeldOut:
+    """Quadratic forms of the functions that every block holds out.
 
     Parameters
     ----------
     blocks : BlockMoments
-        At the lag and at twice the lag, of ``count`` functions per fold, side by side, with
-        the mean over all data removed.
-    held : sequence of sequences of int
-        Blocks that each fold holds out.
-    count : int
-        Functions per fold.
+        At the lag and at twice the lag, of functions from the other folds, with the mean over
+        all data removed.
     """
-    region = np.flatnonzero(blocks.is_block)
     unit = np.append(blocks.scale, 1.0)
     scale = np.outer(unit, unit)
     parts: tuple[list[Matrix], list[Matrix]] = ([], [])
-    for fold, members in enumerate(held):
-        own = slice(fold * count, (fold + 1) * count)
-        for b in members:
-            r = region[b]
-            xx, xy, yy = (m[:, r] / scale for m in (blocks.xx, blocks.xy, blocks.yy))
-            xx, xy, yy = (_about_origin(m, blocks)[:, own, own] for m in (xx, xy, yy))
-            parts[0].append(np.einsum("lii->li", xx + yy) / 2)
-            parts[1].append(np.einsum("lii->li", xy))
+    for r in np.flatnonzero(blocks.is_block):
+        xx, xy, yy = (
+            _about_origin(m[:, r] / scale, blocks) for m in (blocks.xx, blocks.xy, blocks.yy)
+        )
+        parts[0].append(np.einsum("lii->li", xx + yy) / 2)
+        parts[1].append(np.einsum("lii->li", xy))
     return HeldOut(np.stack(parts[0], axis=1), np.stack(parts[1], axis=1))
 
 

@@ -34,14 +34,17 @@ class SlowPass:
     lift : (m, function) or None for the identity
     mean : (m,) subtracted from the lifted features
     functions : (m, k) the slow functions
-    beside : (m, q) further functions that only the moments need
+    beside : (m, q) matrices, further functions that only the moments need, one set per fold
+    owner : (blocks, 3) int array: first and last + 1 frame of each block, trajectories laid end to
+        end, and the fold whose functions are evaluated there
     """
 
     stream: FeatureStream
     lift: tuple[int, Function] | None
     mean: Matrix
     functions: Matrix
-    beside: Matrix
+    beside: tuple[Matrix, ...]
+    owner: NDArray[np.int64]
     kept: dict[int, NDArray[np.float64]]
 
     @classmethod
@@ -51,10 +54,12 @@ class SlowPass:
         lift: tuple[int, Function] | None,
         mean: Matrix,
         functions: Matrix,
-        beside: Matrix,
+        beside: tuple[Matrix, ...] = (),
+        owner: NDArray[np.int64] | None = None,
     ) -> SlowPass:
         """Nothing is read yet."""
-        return cls(stream, lift, mean, functions, beside, {})
+        owner = np.empty((0, 3), np.int64) if owner is None else owner
+        return cls(stream, lift, mean, functions, beside, owner, {})
 
     @property
     def keeps(self) -> bool:
@@ -82,8 +87,9 @@ class SlowPass:
         """
         base, raw = self.stream, self.stream.n_features
         most = max(256, base.chunk_frames() * raw // max(raw, width))
-        both = np.column_stack([self.functions, self.beside])
         k = self.functions.shape[1]
+        q = self.beside[0].shape[1] if self.beside else 0
+        begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in base.segments)])
 
         def read(i: int, size: int) -> Iterator[NDArray[Any]]:
             # A reading from first to last frame leaves the slow functions behind.
@@ -91,7 +97,7 @@ class SlowPass:
             full = np.empty((base.lengths[i], k)) if keep else np.empty((0, k))
             at = 0
             for chunk in base.chunks(i, min(size, most)):
-                columns = self.lifted(chunk, both)
+                columns = self._both(chunk, int(begins[i]) + at, q)
                 if keep:
                     full[at : at + len(chunk)] = columns[:, :k]
                 at += len(chunk)
@@ -100,13 +106,29 @@ class SlowPass:
                 yield columns
 
         moments, _ = accumulate(
-            self._with_columns(read, both.shape[1]),
+            self._with_columns(read, k + q),
             list(lags),
             plan=self._plan(lags, width),
             precision="float64",
             progress=progress,
         )
         return moments
+
+    def _both(self, chunk: NDArray[Any], begin: int, q: int) -> Matrix:
+        """Slow functions and, beside them, those of the fold that owns each frame.
+
+        Evaluating one fold per frame and not all of them is what keeps this pass cheap.
+        """
+        chi = np.asarray(chunk if self.lift is None else self.lift[1](chunk), np.float64)
+        k = self.functions.shape[1]
+        columns = np.zeros((len(chi), k + q))
+        columns[:, :k] = chi @ self.functions - self.mean @ self.functions
+        for start, stop, fold in self.owner.tolist() if q else ():
+            rows = slice(max(start - begin, 0), max(stop - begin, 0))
+            if rows.start < len(chi) and rows.start < rows.stop:
+                own = self.beside[fold]
+                columns[rows, k:] = chi[rows] @ own - self.mean @ own
+        return columns
 
     def slow_moments(
         self,
@@ -135,9 +157,7 @@ class SlowPass:
     def first(self, count: int) -> SlowPass:
         """The same pass with the leading functions only; what is kept is shared."""
         kept = {i: values[:, :count] for i, values in self.kept.items()}
-        return replace(
-            self, functions=self.functions[:, :count], beside=self.beside[:, :0], kept=kept
-        )
+        return replace(self, functions=self.functions[:, :count], beside=(), kept=kept)
 
     def _plan(self, lags: Sequence[int], width: int) -> BlockPlan:
         base = self.stream
