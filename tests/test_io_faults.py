@@ -215,6 +215,33 @@ def test_a_cut_netcdf_field_is_refused(tmp_path):
         assert "copy it again" in error.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.pdb", b"hello\nworld\n" * 9, "no line begins with ATOM or HETATM"),
+        ("a.pdb", bytes(range(256)) * 9, "no line begins with ATOM or HETATM"),
+        ("a.pdb", b"ATOM\n" * 9, "it is no pdb file, or damaged"),
+        ("a.gro", b"hello\nworld\n" * 9, "its second line is not a number of atoms"),
+        ("a.gro", b"title\n 9\n    1ALA\n", "it ends after 3 lines, before its box"),
+        ("a.psf", b"hello\nworld\n" * 9, "it does not begin with PSF"),
+        ("a.psf", b"PSF\n\n       3 !NATOM\n 1 garbage\n", "it is no psf file, or damaged"),
+        ("a.prmtop", bytes(range(256)) * 9, "it has no line that begins with %FLAG"),
+        ("a.prmtop", b"%VERSION\n%FLAG TITLE\n%FORMAT(20a4)\n", "no prmtop file, or damaged"),
+        ("a.mol2", b"hello\nworld\n" * 9, "it has no line @<TRIPOS>MOLECULE"),
+        ("a.foo", b"hello\nworld\n" * 9, "topologies have no suffix .foo"),
+    ],
+)
+def test_unreadable_topologies(tmp_path, name, content, reason):
+    """Garbage, cut and unknown topologies exit 3 and say what is wrong with the file itself."""
+    write_md(molecule(), tmp_path / "run.xtc")
+    (tmp_path / name).write_bytes(content)
+    error = failure(tmp_path / "run.xtc", top=str(tmp_path / name))
+    assert error.code == 3
+    assert str(error).startswith(str(tmp_path / name))
+    assert reason in str(error)
+    assert "pdb, gro, psf, prmtop" in error.hint
+
+
 def test_damaged_frames_are_named(tmp_path):
     """A wrong record mark, magic number or word in frame 11 exits 3 and names it."""
     made = molecule()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,46 @@ from koopman_cli.types import ReadOptions
 #: Suffixes whose own parser in mdtraj reads every frame to find the topology of the first.
 _FIRST_FRAME = (".pdb", ".gro", ".ent")
 
+#: Characters in which the mark of a format must show.
+_HEAD = 2**22
+
+
+#: What a text must hold to be of its suffix, and how to say that it does not.
+_MARKS: dict[str, tuple[str, str]] = {
+    ".pdb": (r"^(ATOM|HETATM)", "no line begins with ATOM or HETATM"),
+    ".ent": (r"^(ATOM|HETATM)", "no line begins with ATOM or HETATM"),
+    ".gro": (r"\A[^\n]*\n[ \t]*\d+\s*$", "its second line is not a number of atoms"),
+    ".psf": (r"\A\s*PSF", "it does not begin with PSF"),
+    ".prmtop": (r"^%FLAG", "it has no line that begins with %FLAG"),
+    ".parm7": (r"^%FLAG", "it has no line that begins with %FLAG"),
+    ".mol2": (r"^@<TRIPOS>MOLECULE", "it has no line @<TRIPOS>MOLECULE"),
+    ".cif": (r"^data_", "it has no line that begins with data_"),
+}
+
+#: Words of Python, not of a parser: they tell a user nothing about the file.
+_NO_REASON = re.compile(r"codec|invalid literal|could not convert|unpack|index|object|^'\w*'$")
+
+
+def _check_mark(path: str, suffix: str) -> None:
+    """Raise ValueError if the content is obviously not what the suffix says."""
+    if suffix not in _MARKS:
+        return
+    mark, lack = _MARKS[suffix]
+    with Path(path).open(encoding="utf-8", errors="replace") as handle:
+        found = re.search(mark, handle.read(_HEAD), re.MULTILINE)
+    if not found:
+        raise ValueError(lack)
+
+
+def _reason(error: Exception, suffix: str) -> str:
+    """Why a parser gave up, in words about the file."""
+    text = [*str(error).strip().splitlines(), ""][0][:160]
+    if "filename extension" in text:
+        return f"topologies have no suffix {suffix}" if suffix else "its name has no suffix"
+    if not isinstance(error, (ValueError, OSError)) or _NO_REASON.search(text) or not text:
+        return f"it is no {suffix.lstrip('.')} file, or damaged"
+    return text
+
 
 def _first_frame(path: str) -> list[str]:
     """Lines of the first frame of a pdb (and its bonds) or gro file."""
@@ -26,11 +67,10 @@ def _first_frame(path: str) -> list[str]:
     with Path(path).open(encoding="utf-8", errors="replace") as handle:
         if path.lower().endswith(".gro"):
             lines = [handle.readline(), handle.readline()]
-            try:
-                atoms = int(lines[1])
-            except ValueError:
-                raise ValueError("its second line is not a number of atoms") from None
-            return lines + [handle.readline() for _ in range(atoms + 1)]
+            lines += [line for line, _ in zip(handle, range(int(lines[1]) + 1), strict=False)]
+            if len(lines) < int(lines[1]) + 3:
+                raise ValueError(f"it ends after {len(lines)} lines, before its box")
+            return lines
         inside, atoms = True, False
         for line in handle:
             atoms = atoms or line.startswith(("ATOM", "HETATM"))
@@ -51,6 +91,7 @@ def _load(path: str) -> Any:
             from koopman_cli.io.mdhdf5 import read_topology
 
             return read_topology(path)
+        _check_mark(path, suffix)
         if suffix not in _FIRST_FRAME:
             return mdtraj.load_topology(path)
         with tempfile.TemporaryDirectory() as folder:
@@ -75,9 +116,8 @@ def load_topology(path: str) -> Any:
     except KoopmanError:
         raise
     except Exception as error:  # noqa: BLE001 - parsers of a dozen formats raise anything
-        text = [*str(error).strip().splitlines(), type(error).__name__][0][:160]
         raise DataError(
-            f"{path}: no topology could be read ({text})",
+            f"{path}: no topology could be read ({_reason(error, Path(path).suffix.lower())})",
             "topologies: pdb, gro, psf, prmtop, mol2, MDTraj h5; the suffix must tell the format",
         ) from None
     if topology is None or topology.n_atoms == 0:
