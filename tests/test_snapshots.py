@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from koopman_cli.features import build_features
 from koopman_cli.features import snapshots as module
 from koopman_cli.features.snapshots import ArrayRun, Snapshots, compress
 from koopman_cli.geometry import Geometry
+from koopman_cli.io import open_trajectories
 from koopman_cli.lifts.pod import Rank, choose_rank, noise_threshold, pod
+from koopman_cli.types import ReadOptions
 
 
 def raw(values, weights=None):
@@ -77,3 +80,16 @@ def test_noise_level_finds_the_rank():
     assert "Gavish" in rule
     assert s[6] < noise_threshold(s, noisy.shape) < s[5]
     assert choose_rank(Rank(energy=0.5), s, noisy.shape, 1e-16)[0] < 6
+
+
+def test_the_gram_matrix_tells_what_it_loses(tmp_path):
+    """A field with a tail of tiny singular values: the run says how many are lost, and where."""
+    rng = np.random.default_rng(0)
+    frames, cells = 300, 40_000
+    sizes = np.concatenate([np.ones(5), np.full(frames - 5, 1e-12)])
+    field = (rng.standard_normal((frames, frames)) * sizes) @ rng.standard_normal((frames, cells))
+    path = tmp_path / "field.npz"
+    np.savez(path, t=np.arange(frames) * 1.0, q=field.reshape(frames, 200, 200))
+    stream = build_features(open_trajectories([path], ReadOptions(var=("q",))))
+    (note,) = [n for n in stream.notes if "squares the condition number" in n]
+    assert "singular values below" in note

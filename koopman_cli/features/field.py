@@ -184,6 +184,12 @@ def build_field(
             f"the leading {found.coordinates.shape[1]} directions of all snapshots are kept: "
             f"{found.captured:.6%} of the sum of squares"
         )
+    if found.method == "gram" and found.coordinates.shape[1] < len(found.singular):
+        lost = len(found.singular) - found.coordinates.shape[1]
+        notes.append(
+            f"the Gram matrix of the snapshots ({found.precision}) squares the condition number: "
+            f"{lost} singular values below {found.floor:.1e} of the largest are lost in rounding"
+        )
     times = tuple(frame_times(t)[k] for t, k in zip(trajectories, keep, strict=True))
     if design.trend:
         low, high = min(t.min() for t in times), max(t.max() for t in times)
