@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from koopman_cli.features import build_features
 from koopman_cli.features import snapshots as module
 from koopman_cli.features.snapshots import ArrayRun, Snapshots, compress
 from koopman_cli.geometry import Geometry
-from koopman_cli.io import open_trajectories
 from koopman_cli.lifts.pod import Rank, choose_rank, noise_threshold, pod
-from koopman_cli.types import ReadOptions
+from koopman_cli.source import open_source
+from koopman_cli.types import ReadOptions, no_progress
 
 
 def raw(values, weights=None):
@@ -90,6 +89,6 @@ def test_the_gram_matrix_tells_what_it_loses(tmp_path):
     field = (rng.standard_normal((frames, frames)) * sizes) @ rng.standard_normal((frames, cells))
     path = tmp_path / "field.npz"
     np.savez(path, t=np.arange(frames) * 1.0, q=field.reshape(frames, 200, 200))
-    stream = build_features(open_trajectories([path], ReadOptions(var=("q",))))
-    (note,) = [n for n in stream.notes if "squares the condition number" in n]
+    opened = open_source([path], None, ReadOptions(var=("q",)), no_progress)
+    (note,) = [n for n in opened.stream.notes if "squares the condition number" in n]
     assert "singular values below" in note
