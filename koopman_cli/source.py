@@ -54,7 +54,7 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
         source = [source]
     if are_paths(source):
         stamps = tuple(_stamp(path) for path in source)
-        trajectories = open_paths(source, read, progress)
+        trajectories = open_trajectories(source, read, progress)
         if trajectories[0].kind == "field":
             stream = build_field(trajectories, spec, read, progress)
         else:
@@ -71,41 +71,6 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
             f"features {spec!r} of arrays in memory", "featurize them first, or save them to a file"
         )
     return Opened(stream)
-
-
-#: Options of reading that act on one kind of input only.
-_ONLY = {
-    "md": (("top", None), ("select", None)),
-    "array": (("var", ()), ("time_axis", None), ("ensemble", False)),
-    "field": (("anomaly", None), ("detrend", None), ("area_weights", "auto")),
-}
-
-
-def open_paths(
-    paths: Sequence[str | os.PathLike[str]], read: ReadOptions, progress: Progress
-) -> tuple[Trajectory, ...]:
-    """Open paths, and refuse options that would do nothing: they were meant to do something.
-
-    Raises
-    ------
-    KoopmanError
-        What the readers raise; UsageError for an option of the other kind of input.
-    """
-    trajectories = open_trajectories([Path(p) for p in paths], read, progress)
-    first = trajectories[0]
-    takes = {"md": ("md",), "array": ("array",), "field": ("array", "field")}[first.kind]
-    for other, names in _ONLY.items():
-        for name, unset in () if other in takes else names:
-            if getattr(read, name) != unset:
-                option = "--" + name.replace("_", "-")
-                raise UsageError(
-                    f"{option} does nothing for {first.label}, which is {_KINDS[first.kind]}",
-                    f"leave {option} out; it is for {_KINDS[other]}",
-                )
-    return trajectories
-
-
-_KINDS = {"md": "molecular dynamics", "array": "an array", "field": "a field"}
 
 
 def are_paths(source: Any) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
@@ -169,7 +134,7 @@ def reopen(
     progress: Progress,
 ) -> FeatureStream:
     """The features of a stored model from other paths."""
-    trajectories = open_paths(paths, read, progress)
+    trajectories = open_trajectories(paths, read, progress)
     if spec.kind == "field":
         return rebuild_field(trajectories, spec, read, progress)
     return rebuild_features(
@@ -186,7 +151,7 @@ def open_test(
     if isinstance(test, (str, os.PathLike)):
         test = [test]
     if are_paths(test):
-        trajectories = open_paths(test, read, progress)
+        trajectories = open_trajectories(test, read, progress)
         if stream.field is not None:
             return more_rows(stream, trajectories, read)
         return rebuild_features(

@@ -17,9 +17,10 @@ from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.estimate import merge_blocks
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import solve
-from koopman_cli.source import open_paths, reopen
+from koopman_cli.source import reopen
 from koopman_cli.types import (
     FitResult,
     Model,
@@ -186,7 +187,7 @@ def read_again(
     told = {name: value for name, value in config.get("read", {}).items() if name in known}
     told["var"] = tuple(told.get("var") or ())
     read = ReadOptions(**told)
-    trajectories = open_paths(paths, read, progress)
+    trajectories = open_trajectories(paths, read, progress)
     stream = reopen(paths, result.model.features, read, progress).cached()
     if stream.n_frames != result.input.frames:
         raise DataError(

@@ -303,6 +303,10 @@ FAULTS = [
     ("info object.npy", 3, ["object.npy"]),
     ("info md.xtc", 2, ["--top"]),
     ("info", 2, ["no input"]),
+    (f"info x.npy {TOP}", 2, ["--top", "x.npy", "an array"]),
+    ("info x.npy --anomaly mean", 2, ["--anomaly", "x.npy", "a field"]),
+    ("info md.h5 --ensemble", 2, ["--ensemble", "md.h5", "molecular dynamics"]),
+    ("info field.npz --select 'name CA'", 2, ["--select", "field.npz", "a field"]),
     ("models --jsn", 2, ["did you mean --json?"]),
     ("--froce", 2, ["--froce"]),
 ]  # fmt: skip

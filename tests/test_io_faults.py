@@ -215,6 +215,8 @@ def test_a_cut_netcdf_field_is_refused(tmp_path):
         assert "copy it again" in error.hint
 
 
+# The psf parser leaves a file it gives up on to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.io.fieldruns import field_run
 from koopman_cli.io.join import join_parts
+from koopman_cli.io.options import check_options, refuse_idle
 from koopman_cli.io.parts import Part, read_parts
 from koopman_cli.io.readers import open_source
 from koopman_cli.io.source import Source
@@ -38,15 +39,6 @@ def natural_key(path: str) -> tuple[tuple[int, int | str], ...]:
     """
     parts = re.split(r"(\d+)", path)
     return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
-
-
-def _check_options(options: ReadOptions) -> None:
-    if options.stride < 1:
-        raise UsageError(f"--stride {options.stride}: must be at least 1", "1 reads every frame")
-    if options.join and options.ensemble:
-        raise UsageError(
-            "--join and --ensemble exclude each other", "an ensemble is many runs already"
-        )
 
 
 def _window(label: str, n: int, options: ReadOptions, dt: TimeStep | None) -> tuple[int, int]:
@@ -226,7 +218,7 @@ def _one_step(trajectories: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
 
 
 def open_trajectories(
-    paths: Sequence[str | Path], options: ReadOptions, progress: Progress = no_progress
+    paths: Sequence[str | os.PathLike[str]], options: ReadOptions, progress: Progress = no_progress
 ) -> tuple[Trajectory, ...]:
     """Open files as trajectories; only headers are read, frames come in chunks on demand.
 
@@ -246,7 +238,8 @@ def open_trajectories(
     Raises
     ------
     UsageError
-        No path, no topology where one is needed, bad range, selection or option.
+        No path, no topology where one is needed, bad range or selection; an option that is
+        senseless, or for another kind of input.
     DataError
         Damaged, truncated, empty or contradicting input; different time steps.
     FileError
@@ -264,7 +257,7 @@ def open_trajectories(
     names = [str(p) for p in paths]
     if not names:
         raise UsageError("no input files", "name at least one file")
-    _check_options(options)
+    check_options(options)
     request = Request(options)
     sources = []
     with progress("opening", len(names)) as advance:
@@ -273,5 +266,8 @@ def open_trajectories(
             advance(1)
     _check_alike(sources)
     if options.join:
-        return (_joined(sources, options),)
-    return _one_step(tuple(_separate(source, options) for source in sources))
+        found: tuple[Trajectory, ...] = (_joined(sources, options),)
+    else:
+        found = _one_step(tuple(_separate(source, options) for source in sources))
+    refuse_idle(found[0], options)
+    return found
