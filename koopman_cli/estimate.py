@@ -33,6 +33,7 @@ from koopman_cli.validation import (
     assign_folds,
     choose_dim,
     drift,
+    fewer_folds,
     score_dims,
 )
 
@@ -207,7 +208,7 @@ def estimate(
     choice = None
     if dim is None:
         scores = score_dims(total, bound.solve, parts, dims, merged.n_blocks)
-        choice = _chosen(scores)
+        choice = _chosen(scores, asked=folds >= 2 or test is not None)
         used = max(choice.chosen, 1)
     else:
         if dim > solution.rank:
@@ -216,6 +217,8 @@ def estimate(
     used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
     score = score_dims(total, bound.solve, parts, [used], merged.n_blocks)[0]
     rivals = _rivals(bound, parts, used) if request.name in FLOWS else ()
+    if test is None:
+        warnings += fewer_folds(folds, merged.n_blocks)
     if test is None and parts:
         held = assign_folds(merged, folds)
         notes.append(f"{len(parts)} folds of {merged.n_blocks} blocks")
@@ -245,10 +248,10 @@ def _rivals(bound: Bound, parts: list[Fold], dim: int) -> tuple[tuple[str, Score
     return (("vamp on the same POD coordinates", score),)
 
 
-def _chosen(scores: tuple[Score, ...]) -> DimChoice:
+def _chosen(scores: tuple[Score, ...], *, asked: bool) -> DimChoice:
     if len(scores[0].vampe.folds) < 2:
-        reason = "too few independent blocks to choose dim by held-out scores: 1 taken"
-        return DimChoice(scores, 1, reason)
+        lack = "too few independent blocks" if asked else "no folds"
+        return DimChoice(scores, 1, f"{lack} to choose dim by held-out scores: 1 taken")
     return choose_dim(scores)
 
 

@@ -30,6 +30,7 @@ from koopman_cli.store.journal import Journal
 from koopman_cli.store.plain import from_plain, to_plain
 from koopman_cli.types import Progress, ReadOptions, no_progress
 from koopman_cli.units import parse_frames
+from koopman_cli.validation import fewer_folds
 
 #: Dims that are scored where none are given.
 DIMS = tuple(range(1, 11))
@@ -155,11 +156,14 @@ def score_grid(
             "no cell of the grid could be scored: " + "; ".join(state.refused[:2]),
             "take fewer features, shorter lags, smaller dims, or more data",
         )
+    blocks = max(c.score.blocks for c in cells)
     said = [*state.warnings, *shaky_lags(cells, state.frames), *state.refused]
+    if options.test is None:
+        said += fewer_folds(options.folds, blocks)
     return ScoreTable(
         folds=max(c.score.folds for c in cells) // options.repeats,
         repeats=options.repeats,
-        blocks=max(c.score.blocks for c in cells),
+        blocks=blocks,
         cells=cells,
         recommended=recommend(cells, options.repeats),
         differences=differences(cells, options.repeats),

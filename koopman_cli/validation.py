@@ -69,6 +69,19 @@ def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list
     return [sorted(int(b) for b in order[a:b]) for a, b in pairwise(edges)]
 
 
+def fewer_folds(asked: int, blocks: int) -> tuple[str, ...]:
+    """A warning if there are fewer folds than were asked for: a fold is at least a block.
+
+    >>> fewer_folds(100, 20)
+    ('folds 100 reduced to 20, the number of independent blocks',)
+    """
+    if asked < 2 or asked <= blocks:
+        return ()
+    if blocks < 2:
+        return ("no held-out scores: the data hold a single independent block",)
+    return (f"folds {asked} reduced to {blocks}, the number of independent blocks",)
+
+
 def _whole_trajectories(blocks: BlockMoments, folds: int, repeat: int) -> list[list[int]]:
     """Each trajectory goes to the fold that holds the fewest frames so far."""
     owner = blocks.trajectory[blocks.is_block]

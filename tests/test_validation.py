@@ -22,6 +22,7 @@ from koopman_cli.lifts.dictionary import dictionary
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.request import Request
+from koopman_cli.scores import GridOptions, score_grid
 from koopman_cli.types import Score, ScoreEntry
 from koopman_cli.validation import (
     Fold,
@@ -350,6 +351,33 @@ def test_one_fold_chooses_nothing():
     """Dim cannot be chosen from a single fold."""
     with pytest.raises(KoopmanError, match="at least two folds"):
         choose_dim([_score(0, [1.0]), _score(1, [1.5])])
+
+
+def test_fewer_folds_than_asked_for_are_said():
+    """Folds beyond the blocks become one per block, with a warning; so in a grid."""
+    data = slow_and_noise(1)
+    found = estimate(FeatureStream.from_arrays(data), Request.of("tica"), 5, dim=2, folds=10_000)
+    blocks = found.merged.n_blocks
+    assert found.score is not None
+    assert found.score.folds == blocks > 5
+    assert f"folds 10000 reduced to {blocks}, the number of independent blocks" in found.warnings
+    grid = GridOptions(models=("tica",), lags=("5",), dims=(1,), folds=500)
+    table = score_grid(data, grid)
+    said = f"folds 500 reduced to {table.blocks}, the number of independent blocks"
+    assert said in table.warnings
+    few = estimate(FeatureStream.from_arrays(data), Request.of("tica"), 5, dim=2)
+    assert not any("reduced" in text for text in few.warnings)
+
+
+def test_dim_without_folds_has_a_true_reason():
+    """--folds 0 and data too short for folds take dim 1, each for its own reason."""
+    data = slow_and_noise(1)
+    none = estimate(FeatureStream.from_arrays(data), Request.of("tica"), 5, folds=0)
+    short = estimate(FeatureStream.from_arrays(data[:40]), Request.of("tica"), 19)
+    for found, reason in ((none, "no folds"), (short, "too few independent blocks")):
+        assert found.dim == 1
+        assert found.dims is not None
+        assert found.dims.reason == f"{reason} to choose dim by held-out scores: 1 taken"
 
 
 def test_noise_has_no_slow_mode():
