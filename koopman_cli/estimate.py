@@ -195,6 +195,11 @@ def estimate(
     bound = Bound(stream, request, lag, precision, merged, plan, fixed)
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
+
+    def solve(moments: Moments) -> Solution:
+        """Solve once what is solved already: wide problems take seconds."""
+        return solution if moments is total else bound.solve(moments)
+
     notes, warnings = list(request.notes(lift)), [w for w in (few, unreliable) if w]
     if weighting is not None:
         notes.append(
@@ -207,7 +212,7 @@ def estimate(
             )
     choice = None
     if dim is None:
-        scores = score_dims(total, bound.solve, parts, dims, merged.n_blocks)
+        scores = score_dims(total, solve, parts, dims, merged.n_blocks)
         choice = _chosen(scores, asked=folds >= 2 or test is not None)
         used = max(choice.chosen, 1)
     else:
@@ -215,7 +220,7 @@ def estimate(
             warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
         used = min(dim, solution.rank)
     used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
-    score = score_dims(total, bound.solve, parts, [used], merged.n_blocks)[0]
+    score = score_dims(total, solve, parts, [used], merged.n_blocks)[0]
     rivals = _rivals(bound, parts, used) if request.name in FLOWS else ()
     if test is None:
         warnings += fewer_folds(folds, merged.n_blocks)

@@ -111,7 +111,7 @@ class Scorer:
             self.stream,
             plan.at(lags),
             limit=GRID_BYTES,
-            **request.how(lift),
+            **request.how(lift, self.stream),
         )
         for turn, (blocks, precision) in enumerate(turns, start=1):
             self.readings += 1

@@ -175,7 +175,7 @@ def _turns(
         stream,
         plan,
         limit=SCAN_BYTES,
-        **request.how(lift),
+        **request.how(lift, stream),
     )
     for blocks, precision in turns:
         for lag in blocks.lags:

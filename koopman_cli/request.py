@@ -36,6 +36,9 @@ FLOWS = ("dmd", "optdmd")
 #: Frames from which lifts learn.
 LIFT_FRAMES = 20_000
 
+#: Ridge on functions of unit size from which products in float32 suffice.
+SAFE_RIDGE = 1e-7
+
 #: Directions of a wide lift that the noise floor looks at.
 FLOOR_DIRECTIONS = 200
 
@@ -184,14 +187,21 @@ class Request:
         self, stream: FeatureStream, lags: Sequence[int], lift: Lift, **blocks: Any
     ) -> tuple[BlockMoments, str]:
         """Block moments of lifted features, on the device asked for; see ``accumulate``."""
-        return accumulate(stream, lags, **self.how(lift), **blocks)
+        return accumulate(stream, lags, **self.how(lift, stream), **blocks)
 
-    def how(self, lift: Lift) -> dict[str, Any]:
-        """Lift, precision, device and progress, as ``accumulate`` takes them."""
+    def how(self, lift: Lift, stream: FeatureStream) -> dict[str, Any]:
+        """Lift, precision, device and progress, as ``accumulate`` takes them.
+
+        A ridge far above the rounding of single precision lets float32 input be multiplied in
+        it, however ill-conditioned the functions of a kernel are.
+        """
         device = self.where(lift.kind)
+        precision = self.precision
+        if precision == "auto" and stream.dtype == np.float32 and self.ridge >= SAFE_RIDGE:
+            precision = "float32"
         return {
             "lift": evaluator(lift, device),
-            "precision": self.precision,
+            "precision": precision,
             "device": device,
             "progress": self.progress,
         }

@@ -129,6 +129,7 @@ class SegmentRun:
         self.shift = sums.shift.astype(dtype)
         self.scale = sums.scale.astype(dtype)
         self.scaled = bool(np.any(sums.scale != 1))
+        self.precise = sums.device is not None or dtype == np.float64
         self.zero = sums.zeros((self.width + 1, self.width + 1))
 
     def tile(self, start: int, stop: int) -> NDArray[Any]:
@@ -249,7 +250,8 @@ class SegmentRun:
             if key in unit.grams:
                 unit.grams[key] += gram
             else:
-                unit.grams[key] = self.zero + gram
+                # Products of float32 tiles are float32; their sums are not.
+                unit.grams[key] = gram if self.precise else self.zero + gram
         for (j, region, _, _), cross in zip(crosses, found[1], strict=True):
             self.sums.xy[j, region, :-1, :-1] += cross
         if complete:
@@ -257,25 +259,37 @@ class SegmentRun:
 
     def distribute(self, unit: _Unit) -> None:
         """Put the Gram matrices of the pieces together, for all lags at once."""
+        if len(self.order) == 1:
+            self.distribute_one(unit)
+            return
         grams, zero = unit.grams, self.zero
         middle, gap = grams.get(("middle", 0), zero), grams.get(("gap", 0), zero)
         # first[r] holds the first lag_r frames, first[-1] the whole edge; final likewise.
         first, final = self.edges(grams, "first"), self.edges(grams, "last")
         xx, yy = self.sums.xx, self.sums.yy
         at: Any = slice(None) if self.order == sorted(self.order) else np.array(self.order)
-        if len(self.order) == 1:
-            xx[at, unit.block] += first + middle
-            yy[at, unit.block] += middle + final
-        else:
-            whole = first[-1] + middle + final[-1]
-            xx[at, unit.block] += whole - final
-            yy[at, unit.block] += whole - first
+        whole = first[-1] + middle + final[-1]
+        xx[at, unit.block] += whole - final
+        yy[at, unit.block] += whole - first
         if unit.previous is not None:
             yy[at, unit.previous] += first
         if unit.after is not None:
             final += gap
             xx[at, unit.after] += final
             yy[at, unit.after] += gap
+
+    def distribute_one(self, unit: _Unit) -> None:
+        """The same for one lag, in place: wide matrices cost more to allocate than to add."""
+        xx, yy, grams = self.sums.xx[0], self.sums.yy[0], unit.grams
+        parts = [
+            ("first", xx, unit.block), ("first", yy, unit.previous),
+            ("middle", xx, unit.block), ("middle", yy, unit.block),
+            ("last", yy, unit.block), ("last", xx, unit.after),
+            ("gap", xx, unit.after), ("gap", yy, unit.after),
+        ]  # fmt: skip
+        for edge, target, region in parts:
+            if region is not None and (edge, 0) in grams:
+                target[region] += grams[edge, 0]
 
     def edges(self, grams: dict[tuple[str, int], Matrix], edge: str) -> Matrix:
         """Gram matrices of an edge of every lag, shortest first."""

@@ -35,7 +35,7 @@ ALL_FRAMES = 600
 LANDMARKS = 400
 
 #: Candidates per landmark among which randomly pivoted Cholesky chooses.
-CANDIDATES = 8
+CANDIDATES = 5
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,9 @@ def notes(lift: Lift, settings: Settings) -> tuple[str, ...]:
     said = [f"kernel {settings.kernel}, bandwidth {shown}, {count} {how}, {error}"]
     if s["repeated"]:
         said.append(f"{s['repeated']} landmarks repeat others and were left out")
-    if settings.landmarks > count + s["repeated"]:
-        said.append(f"landmarks {settings.landmarks} lowered to {count}, the number of frames")
+    frames = count + s["repeated"]
+    if settings.basis != "fourier" and settings.landmarks > frames:
+        said.append(f"landmarks {settings.landmarks} lowered to {frames}, the number of frames")
+    if settings.alpha == 0:
+        said.append("alpha 0: without a ridge noise is fitted as far as landmarks allow")
     return tuple(said)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import NDArray
+from scipy.sparse import linalg as sparse
 
 from koopman_cli.errors import SupportError
 from koopman_cli.linalg import (
@@ -29,6 +31,14 @@ from koopman_cli.moments import Covariances, Moments
 
 Matrix = NDArray[np.float64]
 Solver = Literal["reversible", "eig", "svd"]
+
+#: Functions above which only the leading ones of a regression with a ridge are computed.
+WIDE = 300
+LEADING = 60
+
+#: Singular values below this share of the largest belong to no direction of their own.
+INDEPENDENT = 1e-8
+
 Operator = Callable[[Covariances, Matrix], Matrix]
 
 
@@ -191,7 +201,7 @@ def _solve_reduced(
     the norm of the coordinates, times the size of what the regression neglects.
     """
     ridge = reduction.ridge * np.eye(len(c.c00))
-    w0 = whiten(c.c00 + ridge, rtol)
+    w0 = _whiten_ridged(c.c00 + ridge) if reduction.ridge else whiten(c.c00, rtol)
     if reduction.ridge == 0 and w0.rank >= support:
         raise SupportError(
             f"{support:g} lagged pairs cannot support {w0.rank} independent functions "
@@ -201,7 +211,10 @@ def _solve_reduced(
     directions, neglected = reduction.directions(c.c00, c.c01, w0.matrix)
     kept = Whitening(directions, directions.shape[1], w0.condition)
     ridged = replace(c, c00=c.c00 + ridge, c11=c.c11 + ridge)
-    left, right, values, singular = _decompose(ridged, kept, solver, rtol)
+    if len(directions) > WIDE and directions.shape[1] > WIDE:
+        left, right, values, singular = _leading(ridged, kept, solver)
+    else:
+        left, right, values, singular = _decompose(ridged, kept, solver, rtol)
     left, right = _of_unit_variance(left, c.c00, values), _of_unit_variance(right, c.c11, values)
     if solver != "svd":
         right = left
@@ -214,6 +227,50 @@ def _solve_reduced(
         left * signs, right * signs, zero, zero, values, singular, left.shape[1], moving,
         w0.condition, np.sqrt(size) * neglected,
     )  # fmt: skip
+
+
+def _whiten_ridged(covariance: Matrix) -> Whitening:
+    """Whitening by a Cholesky factor: with a ridge no direction needs to be dropped."""
+    try:
+        lower = scipy.linalg.cholesky(covariance, lower=True)
+    except np.linalg.LinAlgError:
+        # The ridge is below the rounding of the covariance.
+        return whiten(covariance)
+    matrix = scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
+    pivots = np.diag(lower)
+    return Whitening(matrix, len(lower), float((pivots.max() / pivots.min()) ** 2))
+
+
+def _leading(
+    c: Covariances, w0: Whitening, solver: Solver
+) -> tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]:
+    """The leading functions of a wide problem by Lanczos and Arnoldi iterations.
+
+    The few functions span an invariant space, in which the small problem is then solved.
+    """
+    options: dict[str, Any] = {"k": LEADING, "ncv": 3 * LEADING, "v0": np.ones(w0.rank)}
+    w1 = w0 if solver != "svd" else _whiten_ridged(c.c11)
+    small = w0.matrix.T @ c.c01 @ w1.matrix
+    try:
+        if solver == "svd":
+            u, _, vt = sparse.svds(small, **options)
+            u, v = np.linalg.qr(u)[0], np.linalg.qr(vt.T)[0]
+            inner, s, outer = sorted_svd(u.T @ small @ v)
+            return w0.matrix @ (u @ inner), w1.matrix @ (v @ outer), None, s
+        if solver == "reversible":
+            basis = sparse.eigsh((small + small.T) / 2, which="LM", **options)[1]
+            values, vectors = sorted_eigh(basis.T @ small @ basis)
+            functions = w0.matrix @ (basis @ vectors)
+            return functions, functions, values.astype(np.complex128), None
+        vectors = sparse.eigs(small, which="LM", **options)[1]
+    except sparse.ArpackError:
+        return _decompose(c, w0, solver, RTOL["float64"])
+    # Real and imaginary parts span what the complex vectors span; both halves of a pair.
+    basis, size, _ = np.linalg.svd(np.hstack([vectors.real, vectors.imag]), full_matrices=False)
+    basis = basis[:, size > INDEPENDENT * size[0]]
+    complex_values, inner = sorted_eig(basis.T @ small @ basis)
+    functions = w0.matrix @ (basis @ _unit_variance(inner, complex_values))
+    return functions, functions, complex_values, None
 
 
 def _of_unit_variance(
