@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
-from koopman_cli.errors import DataError
+from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.linalg import whiten
+from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
 from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, bundles
 from koopman_cli.types import Progress, no_progress
@@ -32,6 +33,10 @@ Function = Callable[[NDArray[Any]], NDArray[Any]]
 
 #: Frames of the first trajectory from which shift and scale are taken.
 PILOT = 1000
+
+#: More functions than this, and than there are frames, are refused unseen: whatever their rank,
+#: their matrices cost more than the answer that they cannot give.
+WIDE = 1000
 
 #: Largest condition number of the correlation matrix that float32 products may have.
 MAX_CONDITION_FLOAT32 = 1e4
@@ -217,6 +222,12 @@ def accumulate(
         plan = plan_blocks(
             stream.segments, lags, width, window=stream.window, origins=stream.origins, **blocks
         )
+    if width > max(stream.n_frames, WIDE):
+        raise SupportError(
+            f"{stream.n_frames} frames cannot support {width} functions",
+            "take fewer features (koopman features lists them), --select fewer atoms, or more data",
+        )
+    check_moments(width, len(lags), len(plan.is_block), device)
     single = precision == "float32" or (
         precision == "auto" and stream.dtype == np.float32 and lift is None and weights is None
     )
@@ -265,6 +276,8 @@ def _result(sums: Sums, source: Mapped) -> BlockMoments:
 
 def _single_suffices(moments: BlockMoments) -> bool:
     total = moments.total()
+    if len(total.scale) >= total.n:
+        return False
     cov = total.covariances()
     sd = np.sqrt(np.maximum(np.diag(cov.c00), 0))
     moving = sd > 0

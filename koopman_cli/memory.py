@@ -106,5 +106,22 @@ def check_fits(functions: int, regions: int, frames: int, device: Any = None) ->
     )
 
 
+def check_moments(functions: int, lags: int, regions: int, device: Any = None) -> None:
+    """Refuse block moments that cannot fit: 24 m^2 per lag and region, and working matrices.
+
+    Raises
+    ------
+    ResourceError
+    """
+    free = int(SHARE * available(device))
+    needed = FIXED + 8 * (functions + 1) ** 2 * (3 * lags * regions + WORKING // 2)
+    if needed > free:
+        raise ResourceError(
+            f"moments of {functions} functions need about {_gigabytes(needed)}; "
+            f"{_gigabytes(free)} may be used",
+            "take fewer features (koopman features lists them), or --select fewer atoms",
+        )
+
+
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.3g} GB"

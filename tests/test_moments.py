@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from koopman_cli.accumulate import accumulate
 from koopman_cli.blocks import plan_blocks
-from koopman_cli.errors import DataError
+from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import BlockMoments, Moments
@@ -578,3 +578,10 @@ def test_blocks_planned_for_a_shorter_lag(lags):
         total = moments.total(lag)
         for name in ("xx", "xy", "yy"):
             np.testing.assert_allclose(getattr(total, name), getattr(direct, name), atol=1e-10)
+
+
+def test_far_more_functions_than_frames_are_refused_unseen():
+    """2000 columns of 50 frames: refused before matrices of 2000 x 2000 are made."""
+    stream = FeatureStream.from_arrays([noise(50, 2000)])
+    with pytest.raises(SupportError, match="50 frames cannot support 2000"):
+        accumulate(stream, [1])
