@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError, SupportError
-from koopman_cli.features.stream import FeatureStream
+from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
 from koopman_cli.linalg import whiten
 from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
@@ -61,9 +61,10 @@ class Mapped:
         """Chunks of one trajectory after the function; weights travel as a last column."""
         size = None
         if self.function is not None:
-            # The lifted chunk is what must fit, not the raw one.
-            raw = self.stream.n_features
-            size = max(256, self.stream.chunk_frames() * raw // max(raw, self.width))
+            # The lifted chunk, in float64, is what must fit, not the raw one. Larger arrays
+            # would be given back to the system each time and cost as much as the products.
+            most = CHUNK_BYTES // (8 * max(self.width, 1))
+            size = max(256, min(self.stream.chunk_frames(), most))
         for chunk in self.stream.chunks(trajectory, size):
             lifted = chunk if self.function is None else self.function(chunk)
             if self.weights is not None:

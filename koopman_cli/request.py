@@ -200,7 +200,7 @@ class Request:
         if precision == "auto" and stream.dtype == np.float32 and self.ridge >= SAFE_RIDGE:
             precision = "float32"
         return {
-            "lift": evaluator(lift, device),
+            "lift": evaluator(lift, device, single=precision == "float32"),
             "precision": precision,
             "device": device,
             "progress": self.progress,

@@ -18,6 +18,7 @@ from typing import Any
 from koopman_cli import __version__
 from koopman_cli.candidates import Candidate, ScoreTable
 from koopman_cli.choice import differences, recommend, shaky_lags
+from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.estimate import check_lag
 from koopman_cli.features.stream import FeatureStream
@@ -45,6 +46,7 @@ class GridOptions:
     lags : frames ("50") or times ("5ns")
     settings : per family the values of each setting, ``{"edmd": {"centers": ("10", "20")}}``
     test : paths (or arrays) of a separate test set instead of folds
+    device : "cpu", "cuda", "cuda:N" or "auto"; see FitOptions
     jobs : processes
     """
 
@@ -58,6 +60,7 @@ class GridOptions:
     test: Any = None
     seed: int = 0
     precision: str = "auto"
+    device: str = "auto"
     jobs: int = 1
 
     def requests(self, progress: Progress = no_progress) -> list[Request]:
@@ -80,7 +83,12 @@ class GridOptions:
             axes = self.settings.get(name, {})
             for values in product(*axes.values()):
                 given = dict(zip(axes, values, strict=True))
-                more = {"seed": self.seed, "precision": self.precision, "progress": progress}
+                more = {
+                    "seed": self.seed,
+                    "precision": self.precision,
+                    "progress": progress,
+                    "device": self.device,
+                }
                 found.append(Request.of(name, given, **more))
         return found
 
@@ -135,6 +143,7 @@ def score_grid(
     [('tica', 1)]
     """
     options, read = options or GridOptions(), read or ReadOptions()
+    torch_device(options.device)
     requests = _checked(options).requests(progress)
     book = None if journal is None else Journal(journal)
     found = {} if book is None else {k: _stored(e) for k, e in book.read().items()}
@@ -228,6 +237,7 @@ def _stamp(
         "blocks": GRID_BLOCKS,
         "seed": options.seed,
         "precision": options.precision,
+        "device": options.device,
     }
 
 

@@ -420,3 +420,66 @@ def test_double_gyre_through_the_command_line(gyre, tmp_path):
         centres = sorted(tuple(points[chi[:, j] > 0.5].mean(axis=0)) for j in (1, 2))
         np.testing.assert_allclose(centres, [(0.5, 0.45), (1.5, 0.55)], atol=0.12)
     assert (tmp_path / "run" / "figures" / "coherent-sets.png").stat().st_size > 10_000
+
+
+# ------------------------------------------------------------------ through the pipeline
+
+
+def test_single_precision_is_close():
+    """Input in float32 gives the eigenvalues of the same input in float64 to 1e-4, and says so."""
+    from koopman_cli.estimate import estimate
+    from koopman_cli.request import Request
+
+    x = swirl(4000).astype(np.float32)
+    request = Request.of("kedmd", {"landmarks": 50, "bandwidth": 1.0})
+    found = [
+        estimate(FeatureStream.from_arrays(a), request, 1, dim=2) for a in (x, x.astype(float))
+    ]
+    assert [f.precision for f in found] == ["float32", "float64"]
+    both = [f.solution.eigenvalues[:4].real for f in found]
+    np.testing.assert_allclose(*both, rtol=0, atol=1e-4)
+    assert any("relative error of the kernel matrix" in note for note in found[0].notes)
+
+
+def test_wide_problems_keep_their_leading_functions():
+    """Iterations for the leading functions of 350 give the eigenvalues of the full problem."""
+    from koopman_cli.models import solve as module
+
+    m = moments_of(swirl(1500), kernel_of("laplacian@1.0"), Basis(350))
+    assert len(m.shift) > module.WIDE
+    for solver in ("eig", "reversible", "svd"):
+        found = solve(m, solver, reduction=Reduction(1e-6))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "WIDE", 10_000)
+            wanted = solve(m, solver, reduction=Reduction(1e-6))
+        name = "singular_values" if solver == "svd" else "eigenvalues"
+        ours, theirs = getattr(found, name), getattr(wanted, name)
+        assert module.LEADING <= len(ours) < len(theirs)
+        np.testing.assert_allclose(ours[:40], theirs[:40], rtol=0, atol=1e-10)
+
+
+def test_command_line_refuses_in_two_lines(tmp_path):
+    """Through ``koopman fit``: a misspelt kernel, an absent GPU, too many landmarks and an
+    absurd bandwidth end with their exit codes, an error and a hint.
+    """
+    import subprocess
+    import sys
+
+    np.save(tmp_path / "x.npy", swirl(900))
+    np.save(tmp_path / "long.npy", np.tile(swirl(2000), (100, 1)))
+    cases = [
+        ("x.npy", ["--set", "kernel=gausian"], 2),
+        ("x.npy", ["--set", "bandwidth=1e-6"], 4),
+        ("x.npy", ["--device", "cuda:63"], 6),
+        ("long.npy", ["--set", "landmarks=200000"], 6),
+    ]
+    for name, options, code in cases:
+        done = subprocess.run(
+            [sys.executable, "-c", "from koopman_cli.cli import main; main()", "fit", name,
+             "--model", "kedmd", "--lag", "1", "-q", *options],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        lines = done.stderr.strip().splitlines()
+        assert [line.split(":")[0] for line in lines] == ["Error", "Hint"], lines
+    assert "landmarks=" in lines[1]

@@ -5,7 +5,7 @@
 | reading_options | --top --select --kind --var --begin ...     | info fit transform |
 | common_options  | --json -q -v --debug --version              | all                |
 | out_option      | --out                                       | fit transform plot |
-| device_option   | --device                                    | fit                |
+| device_option   | --device                                    | fit vamp-score     |
 | force_option    | --force                                     | fit transform      |
 
 ``--debug`` is read by the guard around the whole command line; it stands here to be known.

@@ -9,6 +9,7 @@ import click
 
 from koopman_cli.cli.options import (
     common_options,
+    device_option,
     force_option,
     need_paths,
     out_option,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Of the products; auto takes float32 for float32 data that are well conditioned.",
 )
+@device_option
 @reading_options
 @out_option("Directory of the scores, continued if it exists.  [default: <stem>-scores.koopman]")
 @force_option
@@ -127,6 +129,7 @@ def _score(values: dict[str, Any], book: Path) -> ScoreTable:
         test=list(values["test"]) or None,
         seed=values["seed"],
         precision=values["precision"],
+        device=values["device"],
         jobs=values["jobs"],
     )
     progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])

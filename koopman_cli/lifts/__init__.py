@@ -26,7 +26,7 @@ LIFTS = {
 
 
 def evaluator(
-    lift: Lift, device: Any = None
+    lift: Lift, device: Any = None, *, single: bool = False
 ) -> tuple[int, Callable[[NDArray[Any]], NDArray[Any]]] | None:
     """Number of functions and the function (n, d) -> (n, m); None for the identity.
 
@@ -34,6 +34,8 @@ def evaluator(
     ----------
     device : torch device, optional
         Where lifts that can do so compute; they then give torch tensors.
+    single : bool
+        Whether float32 suffices to lifts that have the choice.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def evaluator(
         )
     module = import_module(LIFTS[lift.kind])
     if hasattr(module, "function"):
-        return len(lift.names), module.function(lift, device)
+        return len(lift.names), module.function(lift, device, single=single)
     evaluate = module.evaluate
     return len(lift.names), lambda x: evaluate(lift, x)
 

@@ -30,6 +30,9 @@ Matrix = NDArray[np.float64]
 #: Pivots below this share of the largest are repetitions of other landmarks.
 PIVOT = 1e-12
 
+#: Largest 1 / pivot with which the kernel may be evaluated in float32.
+STEEPEST_SINGLE = 300.0
+
 #: Frames by which bandwidth and approximation error are estimated.
 JUDGED = 500
 
@@ -218,39 +221,52 @@ def kernel_of(lift: Lift) -> Kernel:
     return Kernel(factors, int(s["degree"]), float(s["offset"]), float(s["period"]))
 
 
-def function(lift: Lift, device: Any = None) -> Callable[[Any], Any]:
+def function(lift: Lift, device: Any = None, *, single: bool = False) -> Callable[[Any], Any]:
     """The lift as a function (n, d) -> (n, m), its arrays prepared once.
 
     Parameters
     ----------
     device : torch device, optional
         Where to compute, with torch tensors in and out; None computes with numpy.
+    single : bool
+        Evaluate in float32 where the landmarks are independent enough for it (numpy only).
     """
     arrays: dict[str, Any] = {
         name: lift.arrays[name]
         for name in ("landmarks", "transform", "frequencies")
         if name in lift.arrays
     }
-    if device is not None:
-        import torch
-
-        options: dict[str, Any] = {"dtype": torch.float64, "device": device}
-        arrays = {name: torch.as_tensor(a, **options) for name, a in arrays.items()}
     kernel = kernel_of(lift)
+    if device is not None:
+        return _on_device(kernel, arrays, device)
     if "frequencies" in arrays:
         return _waves(kernel, arrays["frequencies"])
-    values = Evaluator(kernel, arrays["landmarks"])
-    if device is not None:
-        return lambda x: values(torch.as_tensor(x, **options)) @ arrays["transform"]
-    inverse = np.asfortranarray(arrays["transform"].T)
+    # The rounding of k grows by the largest 1 / pivot.
+    fine = np.diag(arrays["transform"]).max() <= STEEPEST_SINGLE
+    dtype = np.float32 if single and fine and kernel.stationary else np.float64
+    values = Evaluator(kernel, arrays["landmarks"].astype(dtype))
+    inverse = np.asfortranarray(arrays["transform"].T.astype(dtype))
+    multiply = scipy.linalg.blas.strmm if dtype == np.float32 else scipy.linalg.blas.dtrmm
 
-    def against(x: NDArray[Any]) -> Matrix:
-        found = np.ascontiguousarray(values(np.asarray(x, np.float64)))
+    def against(x: NDArray[Any]) -> NDArray[Any]:
+        found = np.ascontiguousarray(values(np.asarray(x, dtype)))
         # L^-1 is triangular: half the work of a product, and in place.
-        phi: Matrix = scipy.linalg.blas.dtrmm(1.0, inverse, found.T, lower=1, overwrite_b=1).T
+        phi: NDArray[Any] = multiply(1.0, inverse, found.T, lower=1, overwrite_b=1).T
         return phi
 
     return against
+
+
+def _on_device(kernel: Kernel, arrays: dict[str, Any], device: Any) -> Callable[[Any], Any]:
+    """The same with torch tensors, in float64."""
+    import torch
+
+    options: dict[str, Any] = {"dtype": torch.float64, "device": device}
+    arrays = {name: torch.as_tensor(a, **options) for name, a in arrays.items()}
+    if "frequencies" in arrays:
+        return _waves(kernel, arrays["frequencies"])
+    values = Evaluator(kernel, arrays["landmarks"])
+    return lambda x: values(torch.as_tensor(x, **options)) @ arrays["transform"]
 
 
 def _waves(kernel: Kernel, frequencies: Any) -> Callable[[Any], Any]:
