@@ -136,10 +136,11 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     gap = spectral_gap(effect, context.floor, barred)
-    states = _states(found, view, gap, passed, context)
+    told: list[str] = []
+    states = _states(found, view, gap, passed, context, told)
     apart = never_crossed(modes, crossings)
     warnings = disconnected(stream.labels, crossings, apart)
-    notes += _degenerate(modes, intervals)
+    notes += (*_degenerate(modes, intervals), *told)
     return Diagnosis(
         view, effect, modes, values, gap, states, passed, moments, apart, notes, warnings
     )
@@ -203,7 +204,12 @@ def _degenerate(modes: tuple[Mode, ...], intervals: tuple[ModeInterval, ...]) ->
 
 
 def _states(
-    found: Estimate, view: View, gap: Gap, passed: SlowPass, context: Context
+    found: Estimate,
+    view: View,
+    gap: Gap,
+    passed: SlowPass,
+    context: Context,
+    notes: list[str],
 ) -> States | None:
     """States of the slow modes before a gap; None without one, or for coherences."""
     values = view.solution.eigenvalues
@@ -223,7 +229,8 @@ def _states(
     )
     try:
         return find_states(passed.first(gap.after), asked, found.request.progress)
-    except SupportError:
+    except SupportError as error:
+        notes.append(f"no states: {error}")
         return None
 
 

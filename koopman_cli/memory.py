@@ -117,7 +117,7 @@ def check_moments(functions: int, lags: int, regions: int, device: Any = None) -
     needed = FIXED + 8 * (functions + 1) ** 2 * (3 * lags * regions + WORKING // 2)
     if needed > free:
         raise ResourceError(
-            f"moments of {functions} functions need about {_gigabytes(needed)}; "
+            f"moments of {functions} functions need about {_gigabytes(needed)} of memory; "
             f"{_gigabytes(free)} may be used",
             "take fewer features (koopman features lists them), or --select fewer atoms",
         )

@@ -70,6 +70,9 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         _is_slow(mode, context) for mode in modes
     )
     none_slow = none_slow and not judged.never_crossed
+    if none_slow and request.name not in FLOWS:
+        modes = tuple(map(_unsupported, modes))
+        gap = Gap(None, None, resolved=False, reason="no slow mode")
     if request.name in FLOWS:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
@@ -89,7 +92,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         modes=modes,
         score=found.score,
         gap=gap,
-        states=None if gap is None else judged.states,
+        states=None if gap is None or none_slow else judged.states,
         coherent=None if values is not None else _sets(found, stream, gap),
         lag_scan=scan,
         dim_choice=found.dims,
@@ -98,6 +101,14 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         slow=not none_slow,
         rivals=found.rivals,
     )
+
+
+def _unsupported(mode: Mode) -> Mode:
+    """The mode of a model that held-out data do not support: nothing in it is resolved."""
+    if mode.verdict != "resolved":
+        return mode
+    reason = "held-out data do not support it: their VAMP-E is not above that of the constant"
+    return replace(mode, verdict="unresolved", reason=reason)
 
 
 def _with_bias(modes: tuple[Mode, ...], found: Estimate) -> tuple[Mode, ...]:

@@ -21,10 +21,14 @@ from koopman_cli.analysis.pcca import Simplex, simplex
 from koopman_cli.analysis.projection import gather, thinned_frames
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.uncertainty import Stack, resampled, student
+from koopman_cli.errors import SupportError
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import ChapmanKolmogorov, Lag, Progress, Quantity, States, no_progress
 
 Matrix = NDArray[np.float64]
+
+#: How far outside [0, 1] a coarse transition probability may lie.
+SLACK = 0.1
 
 #: Frames from which the simplex is learnt.
 SAMPLE = 20_000
@@ -84,8 +88,24 @@ def find_states(passed: SlowPass, asked: Question, progress: Progress = no_progr
     matrix = found.matrix[:, order]
     moments = _reordered(moments, np.concatenate([order, n + order]))
     value, influence, stack = resampled(moments, lambda b: _numbers(b, n, asked.reversible))
+    _check_sound(value, n)
     return _describe(passed, asked, (replace(found, matrix=matrix), n), (value, influence, stack),
                      _chapman_kolmogorov(moments, n, asked))  # fmt: skip
+
+
+def _check_sound(value: Matrix, n: int) -> None:
+    """Raise where the memberships make no Markov matrix, or a state that holds no frame.
+
+    Overlapping memberships make entries a little negative; far outside [0, 1] they only say
+    that M00 is nearly singular and the states are none.
+    """
+    p, hard = value[2 * n : 2 * n + n * n], value[n : 2 * n]
+    if p.min() < -SLACK or p.max() > 1 + SLACK or hard.min() <= 0:
+        raise SupportError(
+            "the slow functions do not separate into states: a state without frames, or coarse "
+            f"transition probabilities from {p.min():.2g} to {p.max():.2g}",
+            "take other features or another lag, or --count for fewer states",
+        )
 
 
 def _both(found: Simplex, psi: Matrix) -> Matrix:
