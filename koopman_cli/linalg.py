@@ -59,12 +59,14 @@ def whiten(covariance: Matrix, rtol: float = RTOL["float64"]) -> Whitening:
     >>> white.rank, np.allclose(white.matrix.T @ covariance @ white.matrix, np.eye(2))
     (2, True)
     """
-    scale = np.sqrt(np.diag(covariance))
-    if not scale.size or not np.all(scale > 0):
+    variance = np.diag(covariance)
+    # Rounding can leave the variance of what never moves below zero.
+    if not variance.size or not np.all(variance > 0):
         raise SupportError(
             "no function with any variance is left",
             "choose features that move, or check the selection",
         )
+    scale = np.sqrt(variance)
     values, vectors = scipy.linalg.eigh(covariance / np.outer(scale, scale))
     values, vectors = values[::-1], vectors[:, ::-1]
     rank = int(np.count_nonzero(values > rtol * values[0]))

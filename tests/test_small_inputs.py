@@ -1,0 +1,59 @@
+"""Inputs of a few frames: a model or a reason, never a warning of numpy or a crash."""
+
+from __future__ import annotations
+
+import warnings
+from itertools import product
+
+import numpy as np
+import pytest
+from cli_support import relaxing
+
+from koopman_cli.api import FitOptions, fit
+from koopman_cli.errors import KoopmanError, SupportError
+from koopman_cli.linalg import whiten
+
+LENGTHS = (8, 9, 12, 20, 50, 150, 500)
+LAGS = ("1", "3", "10")
+
+
+def _ends_well(data: np.ndarray, options: FitOptions) -> bool:
+    """Whether a fit gives a model; any other end than that or a KoopmanError fails the test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            result = fit(data, options)
+        except KoopmanError:
+            return False
+    assert result.modes
+    return True
+
+
+@pytest.mark.parametrize("model", ["tica", "vamp", "edmd"])
+def test_short_data_end_in_a_model_or_a_reason(model):
+    """Lengths, lags, dims and folds of all sizes: a model or a KoopmanError, no warning."""
+    fitted = {
+        (frames, lag, dim, folds): _ends_well(
+            relaxing(frames), FitOptions(model=model, lag=lag, dim=dim, folds=folds)
+        )
+        for frames, lag, dim, folds in product(LENGTHS, LAGS, ("auto", "2"), (0, 5))
+    }
+    assert all(good for (frames, *_), good in fitted.items() if frames >= 150)
+    assert not any(fitted[8, "10", dim, folds] for dim, folds in product(("auto", "2"), (0, 5)))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+@pytest.mark.parametrize("memory", [(0.9999, 0.99), (-0.9, 0.5), (0.99,)])
+def test_odd_data_end_in_a_model_or_a_reason(scale, memory):
+    """Frozen, alternating and two-valued columns of any size: no warning, no crash."""
+    for frames, lag in product((8, 20, 60), ("auto", "1", "5")):
+        data = relaxing(frames, memory=memory)
+        data = np.sign(data) if len(memory) == 1 else data
+        for model in ("tica", "vamp", "edmd"):
+            _ends_well(data * scale, FitOptions(model=model, lag=lag))
+
+
+def test_a_variance_below_zero_is_no_variance():
+    """Rounding that leaves a variance below zero is refused by name, not by a warning."""
+    with pytest.raises(SupportError, match="no function with any variance"):
+        whiten(np.diag([1.0, -1e-18]))
