@@ -127,7 +127,8 @@ def _read(
     by_trajectory: dict[int, list[Segment]] = {}
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
-    with progress("reading", source.stream.n_frames) as advance, Workers() as workers:
+    width = source.width
+    with progress("reading", source.stream.n_frames) as advance, Workers(width) as workers:
         for trajectory, segments in by_trajectory.items():
             window = Window(source.chunks(trajectory), advance)
             if source.weights is not None:

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
+#: Columns below which tiles are multiplied without threads.
+NARROW = 128
+
 
 class Workers:
     """Threads that multiply tiles while the next one is being filled.
@@ -22,9 +25,11 @@ class Workers:
     the order of the tiles, so that the number of threads never changes a sum.
     """
 
-    def __init__(self) -> None:
-        self.count = _threads()
-        self.pool = ThreadPoolExecutor(self.count)
+    def __init__(self, width: int) -> None:
+        # A thread that comes back from a short product waits for the interpreter longer than
+        # the product took: narrow tiles are multiplied where they are filled.
+        self.count = _threads() if width >= NARROW else 0
+        self.pool = ThreadPoolExecutor(max(self.count, 1))
         self.waiting: deque[tuple[Future[Any], Callable[[Any], None], NDArray[Any]]] = deque()
         # Fresh memory costs more than the product that is made from it: buffers are kept.
         self.free: list[NDArray[Any]] = []
@@ -54,7 +59,12 @@ class Workers:
     def submit(
         self, work: Callable[[], Any], receive: Callable[[Any], None], buffer: NDArray[Any]
     ) -> None:
-        """Run ``work`` on a thread; hand its result to ``receive`` in the order submitted."""
+        """Run ``work``, on a thread if any; hand its result to ``receive`` in this order."""
+        if not self.count:
+            receive(work())
+            if isinstance(buffer, np.ndarray):
+                self.free.append(buffer)
+            return
         self.waiting.append((self.pool.submit(work), receive, buffer))
 
     def finish(self) -> None:
