@@ -1,1 +1,1 @@
-"""TODO"""
+"""Reports: a dataclass in, text, JSON, figures or a RUN directory out; nothing computed."""
