@@ -90,13 +90,10 @@ def test_coverage_and_certificates_of_prinz(lag):
     truth = PRINZ.eigenvalues(lag, 12).real
     found = coverage(results, truth[:3])
     assert np.all((found >= 0.88) & (found <= 0.99))
-    # A contradiction beyond three errors happens to about one reversible run in 400.
-    sound = [r for r in results if r.modes[0].verdict != "invalid"]
-    assert len(sound) >= 198
-    certificates = [r.modes[0].certificate for r in sound]
+    certificates = [r.modes[0].certificate for r in results]
     assert {c["kind"] for c in certificates} == {"kato-temple"}
     assert np.mean([c["low"] <= truth[0] <= c["high"] for c in certificates]) >= 0.9
-    second = [r.modes[1].certificate for r in sound]
+    second = [r.modes[1].certificate for r in results]
     holds = [np.any((truth >= c["low"]) & (truth <= c["high"])) for c in second]
     assert np.mean(holds) >= 0.95
 
