@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.projection import gather, thinned_frames
 from koopman_cli.errors import DataError
+from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.linalg import sorted_svd, whiten
 from koopman_cli.results import project
 from koopman_cli.states import read_again

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.floor import noise_floor
-from koopman_cli.analysis.projection import gather, sample_pairs, thinned_frames
+from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
+from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.lifts.pod import fit_pod, joined, overlaps, resolve_rank

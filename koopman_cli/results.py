@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.modes import EXTRA
-from koopman_cli.analysis.projection import FIGURE_FRAMES, gather, sample_pairs, thinned_frames
+from koopman_cli.analysis.projection import FIGURE_FRAMES, sample_pairs
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import DataError, SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features import build_features
+from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import flow_verdicts
 from koopman_cli.lifts import apply

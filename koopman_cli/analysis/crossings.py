@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.projection import gather, thinned_frames
+from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.types import Mode
 

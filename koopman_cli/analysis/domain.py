@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.projection import gather, thinned_frames
+from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.linalg import whiten
 from koopman_cli.types import Domain, Progress, no_progress

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.coarse import first_passages, lifetimes
 from koopman_cli.analysis.pcca import Simplex, simplex
-from koopman_cli.analysis.projection import gather, thinned_frames
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.uncertainty import Stack, resampled, student
 from koopman_cli.errors import SupportError
+from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import ChapmanKolmogorov, Lag, Progress, Quantity, States, no_progress
 
