@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
-from koopman_cli.linalg import whiten
+from koopman_cli.linalg import power_of_two, whiten
 from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
 from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, bundles
@@ -91,22 +91,13 @@ def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
     # A constant column must deviate by exactly nothing, which a rounded mean does not grant.
     shift = np.where((sample == sample[0]).all(axis=0), sample[0], shift)
     spread = np.abs(sample - shift).max(axis=0)
-    return shift, _power_of_two(np.where(spread > 0, spread, np.abs(sample).max(axis=0)))
+    return shift, power_of_two(np.where(spread > 0, spread, np.abs(sample).max(axis=0)))
 
 
 def _host(values: Any) -> NDArray[Any]:
     """Values of a lift as numpy, wherever they were computed."""
     found: NDArray[Any] = values if isinstance(values, np.ndarray) else values.cpu().numpy()
     return found
-
-
-def _power_of_two(spread: Matrix) -> Matrix:
-    usable = np.isfinite(spread) & (spread > 0)
-    # Ordinary sizes need no scale, and a tile one pass less.
-    ordinary = (spread > 1e-8) & (spread < 1e8)
-    exponent = np.frexp(np.where(usable & ~ordinary, spread, 0.5))[1]
-    scale: Matrix = np.ldexp(1.0, np.clip(-exponent, -1020, 1020))
-    return scale
 
 
 def _pass(
@@ -255,7 +246,7 @@ def _wide_base(source: Mapped) -> tuple[Matrix, Matrix]:
         for chunk in map(_host, replace(source, weights=None).chunks(i)):
             low = np.minimum(low, chunk.min(axis=0))
             high = np.maximum(high, chunk.max(axis=0))
-    return low / 2 + high / 2, _power_of_two(high / 2 - low / 2)
+    return low / 2 + high / 2, power_of_two(high / 2 - low / 2)
 
 
 def _result(sums: Sums, source: Mapped) -> BlockMoments:

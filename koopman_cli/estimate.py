@@ -222,11 +222,12 @@ def estimate(
     used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
     score = score_dims(total, solve, parts, [used], merged.n_blocks)[0]
     rivals = _rivals(bound, parts, used) if request.name in FLOWS else ()
+    warnings += score.warnings
     if test is None:
         warnings += fewer_folds(folds, merged.n_blocks)
     if test is None and parts:
         held = assign_folds(merged, folds)
-        notes.append(f"{len(parts)} folds of {merged.n_blocks} blocks")
+        notes.append(f"{score.folds} folds of {merged.n_blocks} blocks")
         warnings += _drift_warning(merged, lift, held)
     if score.poor_folds > 1:
         warnings.append(

@@ -162,6 +162,8 @@ class Scorer:
         self.readings += more
         total = part.blocks.total()
         scores = score_dims(total, bound.solve, folds, used, part.blocks.n_blocks)
+        for said in scores[0].warnings if scores else ():
+            self._refuse(f"{_label(asked)}, lag {part.lag}: {said}")
         first = Candidate(
             features=self.stream.spec.text,
             model=request.name,

@@ -8,14 +8,14 @@ are refitted on the training part of every fold by the caller.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import KoopmanError, SupportError
-from koopman_cli.linalg import keep_pairs
+from koopman_cli.linalg import balanced, keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.scoring import FoldScore, score_nested
@@ -26,6 +26,10 @@ SolveMoments = Callable[[Moments], Solution]
 
 #: Modes considered when dim is chosen automatically.
 MAX_DIM = 10
+
+#: Whole trajectories are held out only while the largest fold has at most about twice the
+#: pairs of the smallest: the mean over folds would count a few frames as much as all others.
+UNEVEN = 2.2
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,10 @@ class Fold:
 def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list[int]]:
     """Which blocks each fold holds out.
 
-    Whole trajectories when there are at least ``folds`` of them; else each fold is a row of
-    neighbouring blocks, so that as little as possible is lost in gaps. Repeats first move
-    the borders of the folds along the data, then draw the blocks of each fold at random.
+    Whole trajectories where these give every fold about as much data (see :data:`UNEVEN`);
+    else each fold is a row of neighbouring blocks, so that as little as possible is lost in
+    gaps. Repeats first move the borders of the folds along the data, then draw the blocks of
+    each fold at random.
 
     Examples
     --------
@@ -55,18 +60,41 @@ def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list
     >>> assign_folds(blocks, 5, repeat=1)
     [[1, 2], [3, 4], [5, 6], [7, 8], [0, 9]]
     """
-    owner = blocks.trajectory[blocks.is_block]
-    trajectories = np.unique(owner)
-    if len(trajectories) >= folds:
-        return _whole_trajectories(blocks, folds, repeat)
-    count = min(folds, len(owner))
-    edges = [round(i * len(owner) / count) for i in range(count + 1)]
-    order = np.arange(len(owner))
-    if repeat < min(b - a for a, b in pairwise(edges)):
+    pairs = pairs_of(blocks)
+    whole = _whole_trajectories(blocks, pairs, folds, repeat)
+    if whole:
+        return whole
+    count = min(folds, len(pairs))
+    order = np.arange(len(pairs))
+    if repeat < min(b - a for a, b in pairwise(_even_edges(pairs, count))):
         order = np.roll(order, -repeat)
     else:
         np.random.default_rng(repeat).shuffle(order)
+    edges = _even_edges(pairs[order], count)
     return [sorted(int(b) for b in order[a:b]) for a, b in pairwise(edges)]
+
+
+def pairs_of(blocks: BlockMoments) -> Matrix:
+    """Lagged pairs in each block, (n_blocks,), at the first lag; weights do not count.
+
+    Folds of weighted and plain moments, which are compared, must be the same.
+    """
+    frames = (blocks.stop - blocks.start)[blocks.is_block]
+    pairs: Matrix = np.maximum(frames - blocks.lags[0], 1).astype(np.float64)
+    return pairs
+
+
+def _even_edges(pairs: Matrix, count: int) -> list[int]:
+    """Where a row of blocks is cut into ``count`` parts of about equal numbers of pairs."""
+    begins = np.concatenate([[0.0], np.cumsum(pairs)])
+    targets = begins[-1] * np.arange(count + 1) / count
+    edges = [int(np.argmin(np.abs(begins - target))) for target in targets]
+    # Every part holds a block, however long its neighbours are.
+    for i in range(1, count):
+        edges[i] = max(edges[i], edges[i - 1] + 1)
+    for i in range(count - 1, 0, -1):
+        edges[i] = min(edges[i], edges[i + 1] - 1)
+    return edges
 
 
 def fewer_folds(asked: int, blocks: int) -> tuple[str, ...]:
@@ -82,21 +110,26 @@ def fewer_folds(asked: int, blocks: int) -> tuple[str, ...]:
     return (f"folds {asked} reduced to {blocks}, the number of independent blocks",)
 
 
-def _whole_trajectories(blocks: BlockMoments, folds: int, repeat: int) -> list[list[int]]:
-    """Each trajectory goes to the fold that holds the fewest frames so far."""
+def _whole_trajectories(
+    blocks: BlockMoments, pairs: Matrix, folds: int, repeat: int
+) -> list[list[int]] | None:
+    """Folds of whole trajectories, the longest first, each to the fold that holds the fewest
+    pairs so far; None where they are too few or too uneven.
+    """
     owner = blocks.trajectory[blocks.is_block]
-    frames = (blocks.stop - blocks.start)[blocks.is_block]
-    order = np.unique(owner)
-    if repeat:
-        np.random.default_rng(repeat).shuffle(order)
+    trajectories = np.unique(owner)
+    if len(trajectories) < folds:
+        return None
+    sizes = np.array([pairs[owner == trajectory].sum() for trajectory in trajectories])
+    # Repeats draw another order of about the same lengths.
+    drawn = np.random.default_rng(repeat).uniform(0.5, 1.0, len(sizes)) if repeat else 1.0
     held: list[list[int]] = [[] for _ in range(folds)]
-    sizes = np.zeros(folds)
-    for trajectory in order:
-        own = np.flatnonzero(owner == trajectory)
-        k = int(np.argmin(sizes))
-        held[k].extend(int(b) for b in own)
-        sizes[k] += frames[own].sum()
-    return [sorted(h) for h in held]
+    total = np.zeros(folds)
+    for i in np.argsort(-sizes * drawn, kind="stable"):
+        k = int(np.argmin(total))
+        held[k].extend(int(b) for b in np.flatnonzero(owner == trajectories[i]))
+        total[k] += sizes[i]
+    return [sorted(h) for h in held] if total.max() <= UNEVEN * total.min() else None
 
 
 def make_folds(
@@ -115,17 +148,35 @@ def score_dims(
 ) -> tuple[Score, ...]:
     """Scores of the nested models of several dims: on all data and held out.
 
-    A dim that would split a complex pair is raised by one for that model.
+    A dim that would split a complex pair is raised by one for that model. A fold whose
+    training part supports no model is left out of all scores, which say so.
     """
     train = _by_dim(total, total, solve, dims)
     held: list[list[FoldScore]] = []
+    refused: list[str] = []
     for fold in folds:
         try:
             held.append(_by_dim(fold.train, fold.test, fold.solve, dims))
-        except SupportError:
-            continue
+        except SupportError as error:
+            refused.append(str(error))
+    said = _left_out(refused, len(folds))
     return tuple(
-        _gather(dim, train[i], [fold[i] for fold in held], blocks) for i, dim in enumerate(dims)
+        replace(_gather(dim, train[i], [fold[i] for fold in held], blocks), warnings=said)
+        for i, dim in enumerate(dims)
+    )
+
+
+def _left_out(refused: Sequence[str], folds: int) -> tuple[str, ...]:
+    """A warning that some folds have no score, with the reason of the first.
+
+    >>> _left_out(["3 pairs are too few"], 5)
+    ('1 of 5 folds could not be scored and is left out: 3 pairs are too few',)
+    """
+    if not refused:
+        return ()
+    verb = "is" if len(refused) == 1 else "are"
+    return (
+        f"{len(refused)} of {folds} folds could not be scored and {verb} left out: {refused[0]}",
     )
 
 
@@ -243,8 +294,12 @@ def drift(blocks: BlockMoments, names: Sequence[str], folds: Sequence[Sequence[i
     means = np.stack([blocks.block(b).mean_x for b in range(blocks.n_blocks)])
     if len(means) < 6:
         return []
-    spread, freedom = _block_error(means, blocks.trajectory[blocks.is_block])
-    moving = spread > 1e-12 * (np.abs(means.mean(axis=0)) + spread)
+    # In units of each column, so that no square is too large or too small for a number.
+    means = balanced(means)[0]
+    pairs = pairs_of(blocks)
+    spread, freedom = _pair_error(means, pairs, blocks.trajectory[blocks.is_block])
+    error = spread / np.sqrt(pairs.mean())
+    moving = error > 1e-12 * (np.abs(means.mean(axis=0)) + error)
     # Three errors for one feature and fold; among many a few exceed three by chance.
     from scipy import stats
 
@@ -252,22 +307,29 @@ def drift(blocks: BlockMoments, names: Sequence[str], folds: Sequence[Sequence[i
     limit = float(stats.t.isf(level, freedom))
     found: set[int] = set()
     for held in folds:
-        rest = [b for b in range(len(means)) if b not in set(held)]
-        error = spread * np.sqrt(1 / len(held) + 1 / len(rest))
+        inside = np.isin(np.arange(len(means)), list(held))
+        here, rest = np.where(inside, pairs, 0.0), np.where(inside, 0.0, pairs)
+        if not (here.any() and rest.any()):
+            continue
+        gap = np.abs(here @ means / here.sum() - rest @ means / rest.sum())
+        error = spread * np.sqrt(1 / here.sum() + 1 / rest.sum())
         with np.errstate(invalid="ignore", divide="ignore"):
-            z = np.abs(means[list(held)].mean(axis=0) - means[rest].mean(axis=0)) / error
-        found |= {int(j) for j in np.flatnonzero(moving & (z > limit))}
+            found |= {int(j) for j in np.flatnonzero(moving & (gap / error > limit))}
     return [names[j] for j in sorted(found)]
 
 
-def _block_error(means: Matrix, owner: NDArray[np.int64]) -> tuple[Matrix, float]:
-    """Standard deviation of a block mean about the local mean, and its degrees of freedom.
+def _pair_error(means: Matrix, pairs: Matrix, owner: NDArray[np.int64]) -> tuple[Matrix, float]:
+    """Spread of block means for blocks of one pair, and its degrees of freedom.
 
-    From the differences of neighbours in one trajectory, which a drift hardly changes; from
-    the plain spread where most trajectories are one block.
+    The mean of n pairs has spread / sqrt(n). From the differences of neighbours in one
+    trajectory, which a drift hardly changes; from the plain spread where most trajectories
+    are one block.
     """
-    steps = np.diff(means, axis=0)[np.diff(owner) == 0]
-    if len(steps) < 5:
-        return means.std(axis=0, ddof=1), len(means) - 1.0
+    inside = np.diff(owner) == 0
+    if np.count_nonzero(inside) < 5:
+        about = means - pairs @ means / pairs.sum()
+        return np.sqrt(pairs @ about**2 / (len(means) - 1)), len(means) - 1.0
+    steps = np.diff(means, axis=0)[inside] ** 2
+    weights = 1 / (1 / pairs[:-1] + 1 / pairs[1:])[inside]
     # Differences that share a block are correlated: two thirds of them count.
-    return np.sqrt((steps**2).mean(axis=0) / 2), 2 * len(steps) / 3
+    return np.sqrt(weights @ steps / len(steps)), 2 * len(steps) / 3

@@ -290,16 +290,57 @@ def test_planted_leaks_are_caught():
 )
 @pytest.mark.parametrize("repeat", [0, 1, 2, 30])
 def test_each_block_is_held_out_once(lengths, folds, repeat):
-    """Folds partition the blocks; whole trajectories where there are enough of them."""
+    """Folds partition the blocks; whole trajectories where these make folds of like size."""
     rng = np.random.default_rng(0)
     stream = FeatureStream.from_arrays([rng.standard_normal((n, 2)) for n in lengths])
     blocks, _ = accumulate(stream, [1])
     held = assign_folds(blocks, folds, repeat)
     assert sorted(b for fold in held for b in fold) == list(range(blocks.n_blocks))
     owner = blocks.trajectory[blocks.is_block]
-    if len(lengths) >= folds:
+    if len(set(lengths)) == 1 and len(lengths) >= folds:
         owners = [set(owner[fold]) for fold in held]
         assert sum(map(len, owners)) == len(lengths)
+
+
+@pytest.mark.parametrize("lengths", [[18_000, 30, 30, 30, 30], [300, 20, 20, 20, 20, 20, 20]])
+@pytest.mark.parametrize("repeat", [0, 3, 40])
+@pytest.mark.parametrize("span", [0, 900])
+def test_no_fold_is_a_few_frames(lengths, repeat, span):
+    """Trajectories of very unequal lengths: no fold has 2.5 times the pairs of another."""
+    rng = np.random.default_rng(0)
+    stream = FeatureStream.from_arrays([rng.standard_normal((n, 1)) for n in lengths])
+    blocks = accumulate(stream, [1])[0].merged(min(span, sum(lengths) / 20))
+    pairs = [blocks.sum_joined(held).n for held in assign_folds(blocks, 5, repeat)]
+    assert len(pairs) == 5
+    assert max(pairs) <= 2.5 * min(pairs)
+
+
+def test_short_trajectories_beside_a_long_one():
+    """Four runs of 30 frames beside one of 18,000 change neither the score nor the dim chosen."""
+    x = slow_and_noise(0, 18_120)
+    cuts = [18_000, 18_030, 18_060, 18_090]
+    alone = estimate(FeatureStream.from_arrays([x[:18_000]]), Request.of("tica"), 2)
+    beside = estimate(FeatureStream.from_arrays(np.split(x, cuts)), Request.of("tica"), 2)
+    assert alone.dim == beside.dim == 2
+    assert alone.score is not None
+    assert beside.score is not None
+    error = alone.score.vampe.stderr
+    assert error is not None
+    assert beside.score.vampe.test == pytest.approx(alone.score.vampe.test, abs=error)
+    assert beside.score.vampe.stderr < 2 * error
+
+
+def test_a_fold_without_a_score_is_said():
+    """A fold whose training part supports no model is left out, counted and given its reason."""
+    x = slow_and_noise(0, 600, noise=1)
+    blocks, _ = accumulate(FeatureStream.from_arrays([x]), [1])
+    folds = make_folds(blocks, lambda m: solve(m, "reversible"))
+    folds[2] = replace(folds[2], train=folds[2].train * (2 / folds[2].train.n))
+    (score,) = score_dims(blocks.total(), folds[0].solve, folds, [1], blocks.n_blocks)
+    assert score.folds == len(score.vampe.folds) == 4
+    assert score.warnings[0].startswith("1 of 5 folds could not be scored and is left out: 2 ")
+    (whole,) = score_dims(blocks.total(), folds[0].solve, folds[:2], [1], blocks.n_blocks)
+    assert whole.warnings == ()
 
 
 # ------------------------------------------------------------------ choice of dim
@@ -450,4 +491,17 @@ def test_drift_is_named_and_stationary_data_are_not():
         stream = FeatureStream.from_arrays([slow_and_noise(seed, 4000)])
         blocks = accumulate(stream, [1])[0].merged(60)
         false += bool(drift(blocks, names, assign_folds(blocks, 5)))
+    assert false <= 2
+
+
+def test_drift_weighs_blocks_by_their_pairs():
+    """Twenty runs of 30 frames beside a long one: their noisy means are no drift (50 seeds)."""
+    false = 0
+    for seed in range(50):
+        runs = np.split(AR1.simulate(seed, 12_600)[0], range(12_000, 12_600, 30))
+        blocks, _ = accumulate(FeatureStream.from_arrays(runs), [1])
+        owner = blocks.trajectory[blocks.is_block]
+        # The short runs and a part of the long one against the rest.
+        held = [[b for b in range(blocks.n_blocks) if owner[b] or b < 20]]
+        false += bool(drift(blocks, ["x"], held))
     assert false <= 2
