@@ -33,7 +33,8 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import describe_flow
 from koopman_cli.models import make_settings
 from koopman_cli.request import FLOWS, Request
-from koopman_cli.results import analyse, make_projection, project
+from koopman_cli.results import analyse, project
+from koopman_cli.showcase import with_showcase
 from koopman_cli.source import (
     Opened,
     Source,
@@ -161,12 +162,12 @@ def fit(
     result = replace(
         result,
         input=summarize(opened, progress),
-        projection=make_projection(result.model, opened, stream, progress),
         notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
         warnings=_unique(*opened.stream.warnings, *stream.warnings, *reduced, *result.warnings),
         config=_config(source, replace(options, features=stream.spec.text), read, request, found),
         provenance=_provenance(command, options, begun),
     )
+    result = with_showcase(result, found, opened, stream, progress)
     if stream.field is not None:
         flow, model = describe_flow(found, stream, result.model, progress)
         result = replace(result, flow=flow, model=model)

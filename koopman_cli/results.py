@@ -11,19 +11,16 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.modes import EXTRA
-from koopman_cli.analysis.projection import FIGURE_FRAMES, sample_pairs
+from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
-from koopman_cli.errors import DataError, SupportError
+from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
-from koopman_cli.features import build_features
-from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import flow_verdicts
 from koopman_cli.lifts import apply
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.request import FLOWS
-from koopman_cli.source import Opened
 from koopman_cli.types import (
     CoherentSets,
     FitResult,
@@ -32,8 +29,6 @@ from koopman_cli.types import (
     LagScan,
     Mode,
     Model,
-    Progress,
-    Projection,
 )
 from koopman_cli.units import make_lag
 
@@ -197,40 +192,3 @@ def project(model: Model, features: NDArray[Any]) -> NDArray[np.float64]:
     lifted = apply(model.lift, features)
     value: NDArray[np.float64] = (np.asarray(lifted, np.float64) - model.mean) @ model.left
     return value
-
-
-def make_projection(
-    model: Model, opened: Opened, stream: FeatureStream, progress: Progress
-) -> Projection:
-    """Slow functions, and backbone torsions where there are any, at thinned frames."""
-    wanted = thinned_frames(stream.lengths, FIGURE_FRAMES)
-    values = gather(stream, wanted, lambda x: project(model, x), progress, "projecting")
-    names, torsions = _torsions(opened, stream, wanted, progress)
-    return Projection(
-        np.repeat(np.arange(len(wanted)), [len(w) for w in wanted]),
-        np.concatenate([stream.frame_index(i, w) for i, w in enumerate(wanted)]),
-        np.concatenate([v for v in values if len(v)]),
-        torsions,
-        names,
-    )
-
-
-def _torsions(
-    opened: Opened, stream: FeatureStream, wanted: list[NDArray[np.int64]], progress: Progress
-) -> tuple[tuple[str, ...], NDArray[np.float64] | None]:
-    """Backbone torsions at the frames of the figures, from the features where they are there."""
-    if stream.spec.kind != "md":
-        return (), None
-    from koopman_cli.features import angles
-
-    source = stream
-    if not angles(stream.spec.names, np.empty((0, stream.n_features)))[0]:
-        try:
-            source = build_features(opened.trajectories, "torsions")
-        except DataError:
-            return (), None
-        if source.lengths != stream.lengths:
-            return (), None
-    values = np.concatenate([v for v in gather(source, wanted, None, progress) if len(v)])
-    names, found = angles(source.spec.names, values)
-    return names, found.astype(np.float64)

@@ -16,6 +16,7 @@ from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.estimate import merge_blocks
+from koopman_cli.exemplars import nearest_to_cores, read_structures
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
@@ -32,9 +33,6 @@ from koopman_cli.types import (
 )
 
 Matrix = NDArray[np.float64]
-
-#: Memberships above this share of the largest make the core of a state.
-CORE = 0.9
 
 
 @dataclass(frozen=True)
@@ -224,18 +222,10 @@ def _examples(
     stream: FeatureStream, psi: list[Matrix], chi: tuple[Matrix, ...], samples: int
 ) -> tuple[NDArray[np.int64], ...]:
     """Frames nearest the mean of the core of each state, in units of the spread there."""
-    values, member = np.concatenate(psi), np.concatenate(chi)
     owner = np.repeat(np.arange(len(psi)), [len(p) for p in psi])
     row = np.concatenate([np.arange(len(p)) for p in psi])
-    spread = np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
     found = []
-    for i in range(member.shape[1]):
-        core = member[:, i] >= CORE * member[:, i].max()
-        distance = np.sum(((values - values[core].mean(axis=0)) / spread) ** 2, axis=1)
-        distance[np.argmax(member, axis=1) != i] = np.inf
-        # Stable, so that equal frames come in time order; frames of other states never.
-        nearest = np.argsort(distance, kind="stable")[:samples]
-        nearest = nearest[np.isfinite(distance[nearest])]
+    for nearest in nearest_to_cores(np.concatenate(psi), np.concatenate(chi), samples):
         frames = np.array(
             [stream.frame_index(int(owner[j]), row[[j]])[0] for j in nearest], np.int64
         )
@@ -256,26 +246,7 @@ def structures(assigned: Assigned, state: int) -> Any:
     """
     if not assigned.trajectories or assigned.trajectories[0].topology is None:
         raise SupportError("the input has no atoms to export", "see the frame list instead")
-    import mdtraj
-
-    rows = assigned.examples[state]
-    xyz: dict[int, Any] = {}
-    cells: dict[int, Any] = {}
-    for i, trajectory in enumerate(assigned.trajectories):
-        wanted = {int(r[2]): j for j, r in enumerate(rows) if r[0] == i}
-        for chunk in trajectory.read(1000) if wanted else ():
-            for frame in sorted(wanted):
-                at = frame - chunk.start
-                if 0 <= at < len(chunk.values):
-                    xyz[wanted[frame]] = np.array(chunk.values[at])
-                    cells[wanted[frame]] = None if chunk.cell is None else chunk.cell[at]
-            if all(j in xyz for j in wanted.values()):
-                break
-    order = sorted(xyz)
-    found = mdtraj.Trajectory(np.array([xyz[j] for j in order]), assigned.trajectories[0].topology)
-    if order and all(cells[j] is not None for j in order):
-        found.unitcell_vectors = np.array([cells[j] for j in order])
-    return found
+    return read_structures(assigned.trajectories, assigned.examples[state][:, [0, 2]])
 
 
 def write_states(assigned: Assigned, folder: Path, form: str = "pdb") -> tuple[Path, ...]:

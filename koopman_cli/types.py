@@ -304,6 +304,7 @@ class Projection:
     trajectory, frame : (n,) which trajectory, and which frame of it as read
     values : (n, k) slow functions of unit variance, unscaled
     torsions : (n, t) angles in radians, named ``torsion_names`` ("phi ALA2", "psi ALA2", ...)
+    inputs : (n, 1 or 2) columns of an array that the modes follow most, named ``input_names``
     """
 
     trajectory: NDArray[np.int64]
@@ -311,6 +312,8 @@ class Projection:
     values: Array
     torsions: Array | None = None
     torsion_names: tuple[str, ...] = ()
+    inputs: Array | None = None
+    input_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -480,6 +483,51 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Correlations:
+    """Which input features carry a mode; the most telling ones first.
+
+    names : of the features; an angle read as cosine and sine is one feature
+    modes : labels of the columns
+    values, low, high : (features, modes) correlations with 95% intervals from the block
+        bootstrap; multiple correlations, without a sign, for angles
+    stable : (features, modes), whether the bootstrap leaves the value what it is
+    blocks : independent blocks that were re-drawn
+    of : number of features looked at
+    """
+
+    names: tuple[str, ...]
+    modes: tuple[str, ...]
+    values: Array
+    low: Array
+    high: Array
+    stable: NDArray[np.bool_]
+    blocks: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Structures:
+    """Frames near the core of each metastable state (MD), to be shown.
+
+    xyz : (states, samples, atoms, 3) in nm, superposed, the one nearest the core first
+    elements, atoms, residues, residue_numbers, chains : (atoms,) names as a PDB file has them
+    bonds : (b, 2) pairs of atoms
+    frames : (states, samples, 2) trajectory and frame as read
+    left_out : what is not shown ("hydrogen", "all but CA", ...), empty where all atoms are
+    """
+
+    xyz: Array
+    elements: tuple[str, ...]
+    atoms: tuple[str, ...]
+    residues: tuple[str, ...]
+    residue_numbers: NDArray[np.int64]
+    chains: NDArray[np.int64]
+    bonds: NDArray[np.int64]
+    frames: NDArray[np.int64]
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
 class FitResult:
     """Everything one ``koopman fit`` found; written to a RUN directory by ``report``.
 
@@ -504,3 +552,5 @@ class FitResult:
     slow: bool = True
     flow: Flow | None = None
     rivals: tuple[tuple[str, Score], ...] = ()
+    correlations: Correlations | None = None
+    structures: Structures | None = None

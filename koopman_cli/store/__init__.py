@@ -15,9 +15,16 @@ from numpy.typing import NDArray
 from koopman_cli.errors import ModelFileError
 from koopman_cli.store import container
 from koopman_cli.store.plain import dumps, from_plain, tuples
+from koopman_cli.store.showcase import (
+    correlations_from,
+    correlations_tree,
+    structures_from,
+    structures_tree,
+)
 from koopman_cli.store.states import ARRAYS, states_from_plain, states_to_plain
 from koopman_cli.types import (
     CoherentSets,
+    Correlations,
     DimChoice,
     Domain,
     FeatureSpec,
@@ -34,6 +41,7 @@ from koopman_cli.types import (
     Projection,
     Score,
     States,
+    Structures,
     TimeStep,
 )
 
@@ -108,6 +116,9 @@ def _projection_tree(projection: Projection) -> Tree:
     }
     if projection.torsions is not None:
         tree["projection/torsions"] = projection.torsions
+    if projection.inputs is not None:
+        tree["projection/inputs"] = projection.inputs
+        tree["projection/input_names"] = _names(projection.input_names)
     return tree
 
 
@@ -121,6 +132,10 @@ def _flow_tree(flow: Flow) -> Tree:
     return tree | {"flow/json": _json(told)}
 
 
+def _group(name: str, arrays: Tree, told: Mapping[str, Any]) -> Tree:
+    return {f"{name}/{part}": a for part, a in arrays.items()} | {f"{name}/json": _json(told)}
+
+
 def _result_tree(result: FitResult) -> Tree:
     parts = ("input", "modes", "score", "gap", "dim_choice", "notes", "warnings", "slow", "rivals")
     tree = {"result/json": _json({name: getattr(result, name) for name in parts})}
@@ -132,6 +147,10 @@ def _result_tree(result: FitResult) -> Tree:
     if result.coherent is not None:
         tree |= {f"coherent/{n}": np.asarray(getattr(result.coherent, n)) for n in _SET_ARRAYS}
         tree["coherent/names"] = _names(result.coherent.names)
+    if result.correlations is not None:
+        tree |= _group("correlations", *correlations_tree(result.correlations))
+    if result.structures is not None:
+        tree |= _group("structures", *structures_tree(result.structures))
     scan = result.lag_scan
     if scan is not None:
         told = {"chosen": scan.chosen, "converged": scan.converged, "reason": scan.reason}
@@ -256,9 +275,12 @@ class _Tree:
         found = _under(self.arrays, "projection")
         if not found:
             return None
-        found.pop("torsion_names")
-        names = self.names("projection/torsion_names")
-        return Projection(**cast("Any", found), torsion_names=names)
+        names = {
+            name: self.names(f"projection/{name}")
+            for name in ("torsion_names", "input_names")
+            if found.pop(name, None) is not None
+        }
+        return Projection(**cast("Any", found), **cast("Any", names))
 
     def flow(self) -> Flow | None:
         found = _under(self.arrays, "flow")
@@ -296,6 +318,14 @@ class _Tree:
         names = self.names("coherent/names")
         return CoherentSets(len(shares), shares, kept, names, **maps)
 
+    def correlations(self) -> Correlations | None:
+        found = _under(self.arrays, "correlations")
+        return correlations_from(found, self.json("correlations")) if found else None
+
+    def structures(self) -> Structures | None:
+        found = _under(self.arrays, "structures")
+        return structures_from(found, self.json("structures")) if found else None
+
     def result(self) -> FitResult:
         told = self.json("result")
         return FitResult(
@@ -315,6 +345,8 @@ class _Tree:
             slow=told["slow"],
             flow=self.flow(),
             rivals=from_plain(tuple[tuple[str, Score], ...], told.get("rivals", [])),
+            correlations=self.correlations(),
+            structures=self.structures(),
         )
 
 
