@@ -21,6 +21,11 @@ Matrix = NDArray[np.float64]
 RTOL = {"float64": 1e-10, "float32": 1e-6}
 
 
+#: A function that spreads less is constant: its coefficients, at least one over this, would be
+#: no numbers.
+SMALLEST = 1e-302
+
+
 @dataclass(frozen=True)
 class Whitening:
     """Functions W with W' C W = 1, one column per kept direction.

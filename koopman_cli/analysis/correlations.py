@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import KoopmanError
 from koopman_cli.features import angles
+from koopman_cli.linalg import balanced
 from koopman_cli.models.solve import Solver, solve
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import Correlations
@@ -94,7 +95,8 @@ class Tally:
         for _, columns in self.features:
             if len(columns) == 2:
                 self._partner[list(columns)] = columns[::-1]
-        self._owner, self._seen, self._centre = owner, 0, np.zeros(d)
+        self._owner, self._seen = owner, 0
+        self._centre, self._unit = np.zeros(d), np.ones(d)
         shapes = ((blocks,), *[(blocks, d)] * 3, (blocks, k), (blocks, k, k), (blocks, d, k))
         self._sums = _Sums(*(np.zeros(shape) for shape in shapes))
 
@@ -103,8 +105,9 @@ class Tally:
         x = np.asarray(features, np.float64)
         f = np.asarray(functions[:, : self._sums.f.shape[1]], np.float64)
         if self._seen == 0:
-            self._centre = x.mean(axis=0)
-        x = x - self._centre
+            z, self._unit = balanced(x)
+            self._centre = z.mean(axis=0)
+        x = x * self._unit - self._centre
         owner = self._owner[self._seen : self._seen + len(x)]
         self._seen += len(x)
         s = self._sums
@@ -129,7 +132,7 @@ class Tally:
         spread = rotation.T @ (np.tensordot(weights, s.ff, 1) / n - np.outer(f, f)) @ rotation
         scale = np.sqrt(np.maximum(np.diag(spread), 1e-300))
         deviation = np.sqrt(np.maximum(variance, 0.0))
-        moving = deviation > 1e-12 * (1e-300 + np.abs(self._centre) + deviation.max(initial=0.0))
+        moving = deviation > 1e-12 * np.abs(self._centre)
         safe = np.where(moving, deviation, 1.0)
         r = np.where(moving[:, None], cross / safe[:, None] / scale, 0.0)
         rho = np.where(moving, partner / safe / safe[self._partner], 0.0)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.linalg import whiten
+from koopman_cli.linalg import SMALLEST, balanced, whiten
 from koopman_cli.types import Domain, Progress, no_progress
 
 #: Frames from which the domain is learnt, and directions that are kept.
@@ -38,17 +38,18 @@ def training_domain(stream: FeatureStream, progress: Progress = no_progress) -> 
     if stream.dtype.kind == "c":
         return None
     parts = gather(stream, thinned_frames(stream.lengths, SAMPLE), None, progress)
-    x = np.concatenate([p for p in parts if len(p)]).astype(np.float64)
+    x, scale = balanced(np.concatenate([p for p in parts if len(p)]).astype(np.float64))
     mean = x.mean(axis=0)
-    moving = x.std(axis=0) > 1e-9 * (np.abs(mean) + np.abs(x).max(axis=0))
+    spread = x.std(axis=0)
+    moving = spread > np.maximum(1e-9 * (np.abs(mean) + np.abs(x).max(axis=0)), SMALLEST * scale)
     if len(x) < 10 or not moving.any():
         return None
     centred = x[:, moving] - mean[moving]
     white = whiten(centred.T @ centred / len(x), 1e-6).matrix[:, :DIRECTIONS]
     matrix = np.zeros((x.shape[1], white.shape[1]))
     matrix[moving] = white
-    domain = Domain(mean, matrix, 0.0)
-    return Domain(mean, matrix, float(np.quantile(leverage(domain, x), INSIDE)))
+    limit = float(np.quantile(leverage(Domain(mean, matrix, 0.0), x), INSIDE))
+    return Domain(mean / scale, matrix * scale[:, None], limit)
 
 
 def leverage(domain: Domain, x: NDArray[Any]) -> NDArray[np.float64]:

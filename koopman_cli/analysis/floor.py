@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.linalg import whiten
+from koopman_cli.linalg import power_of_two, whiten
 
 Matrix = NDArray[np.float64]
 
@@ -27,6 +27,13 @@ PAIRS_PER_FUNCTION = 10
 
 
 Slices = tuple[slice, slice]
+
+
+def _balanced(x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
+    """Both in common units in which squares neither overflow nor vanish."""
+    size = np.maximum(np.abs(x).max(axis=0, initial=0.0), np.abs(y).max(axis=0, initial=0.0))
+    scale = power_of_two(size)
+    return x * scale, y * scale
 
 
 def _shifted(groups: NDArray[np.int64], rng: np.random.Generator) -> list[Slices]:
@@ -81,6 +88,7 @@ def noise_floor(
     True
     """
     n = len(x)
+    x, y = _balanced(x, y)
     spread = np.minimum(x.std(axis=0), y.std(axis=0))
     size = np.maximum(np.abs(x).max(axis=0, initial=0), 1e-300) if n else spread
     moving = spread > 1e-7 * size

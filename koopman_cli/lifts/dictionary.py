@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError, UsageError, did_you_mean
+from koopman_cli.linalg import SMALLEST, balanced
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -78,8 +79,9 @@ def dictionary(
     x = np.asarray(sample, np.float64)
     d = x.shape[1]
     _check_size(d, bases, degree, order, centers)
-    sd = x.std(axis=0)
-    arrays: dict[str, Any] = {"mean": x.mean(axis=0), "sd": np.where(sd > 0, sd, 1.0)}
+    z, unit = balanced(x)
+    mean, sd = z.mean(axis=0) / unit, z.std(axis=0) / unit
+    arrays: dict[str, Any] = {"mean": mean, "sd": np.where(sd > SMALLEST, sd, 1.0)}
     found: list[str] = []
     if "monomials" in bases:
         arrays["exponents"] = _exponents(d, degree)
@@ -90,10 +92,10 @@ def dictionary(
             f"{f} {n} {name}" for name in names for n in range(1, order + 1) for f in ("cos", "sin")
         ]
     if "gaussians" in bases:
-        scale = np.ones(d) if width else arrays["sd"]
+        scale = np.full(d, width) if width else arrays["sd"]
         points = _centers(x / scale, centers, seed)
         arrays["centers"], arrays["scale"] = points * scale, scale
-        arrays["width"] = np.array(width or _spacing(points))
+        arrays["width"] = np.array(1.0 if width else _spacing(points))
         found += [f"gaussian {i + 1}" for i in range(len(points))]
     return Lift("dictionary", tuple(found), {"bases": "+".join(bases), "order": order}, arrays)
 

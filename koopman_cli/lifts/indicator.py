@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError
+from koopman_cli.linalg import power_of_two
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -49,11 +50,17 @@ def cluster(sample: NDArray[Any], count: int, seed: int) -> Lift:
             f"{count} clusters from {distinct} distinct frames", "take fewer with --set clusters=N"
         )
     settings: dict[str, Any] = {"n_clusters": count, "random_state": seed, "n_init": 1}
+    unit = _unit(x)
     if len(x) > MINI_BATCH:
-        found = MiniBatchKMeans(batch_size=4096, **settings).fit(x)
+        found = MiniBatchKMeans(batch_size=4096, **settings).fit(x * unit)
     else:
-        found = KMeans(**settings).fit(x)
-    return indicator(found.cluster_centers_)
+        found = KMeans(**settings).fit(x * unit)
+    return indicator(found.cluster_centers_ / unit)
+
+
+def _unit(x: Matrix) -> float:
+    """A power of two that lets squared distances be finite; one for all columns."""
+    return float(power_of_two(np.array([np.abs(x).max(initial=0.0)]))[0])
 
 
 def nearest(lift: Lift, x: NDArray[Any]) -> NDArray[np.int64]:
@@ -61,8 +68,10 @@ def nearest(lift: Lift, x: NDArray[Any]) -> NDArray[np.int64]:
     centers = lift.arrays["centers"]
     # |x - c|^2 less |x|^2, about the mean of the centres, which keeps the digits.
     middle = centers.mean(axis=0)
-    moved = centers - middle
-    distance = np.sum(moved**2, axis=1) - 2 * (np.asarray(x, np.float64) - middle) @ moved.T
+    unit = _unit(centers - middle)
+    moved = (centers - middle) * unit
+    away = (np.asarray(x, np.float64) - middle) * unit
+    distance = np.sum(moved**2, axis=1) - 2 * away @ moved.T
     found: NDArray[np.int64] = np.argmin(distance, axis=1)
     return found
 

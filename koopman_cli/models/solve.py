@@ -19,6 +19,7 @@ from scipy.sparse import linalg as sparse
 from koopman_cli.errors import SupportError
 from koopman_cli.linalg import (
     RTOL,
+    SMALLEST,
     Whitening,
     fix_signs,
     sorted_eig,
@@ -75,6 +76,7 @@ def moving_functions(moments: Moments, eps: float) -> NDArray[np.bool_]:
     variance = np.minimum(np.diag(c.c00), np.diag(c.c11))
     size = np.abs(c.mean_x + moments.shift * moments.scale)
     moving: NDArray[np.bool_] = variance > (4 * eps * size) ** 2
+    moving &= np.sqrt(np.maximum(variance, 0.0)) > SMALLEST * moments.scale
     # Cancellation in the centred variance itself; the shift makes the mean small.
     return moving & (variance > 1e-14 * c.mean_x**2)
 
@@ -136,7 +138,7 @@ def solve(
     raw = source.covariances(center=center)
     if not center:
         # Without centring a constant is a function like others: its eigenvalue is 1.
-        moving = np.diag(raw.c00) > 0
+        moving = np.sqrt(np.diag(raw.c00)) > SMALLEST * moments.scale
     c = _restricted(raw, moving)
     scale = moments.scale[moving]
     if reduction is not None:
