@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
-from koopman_cli.linalg import power_of_two, whiten
+from koopman_cli.linalg import balanced, power_of_two, whiten
 from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
 from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, bundles
@@ -87,7 +87,8 @@ def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
     if source.function is not None:
         sample = _host(source.function(sample))
     sample = np.asarray(sample, np.float64)
-    shift = sample.mean(axis=0) if np.isfinite(sample).all() else sample[0]
+    z, unit = balanced(sample)
+    shift = z.mean(axis=0) / unit if np.isfinite(sample).all() else sample[0]
     # A constant column must deviate by exactly nothing, which a rounded mean does not grant.
     shift = np.where((sample == sample[0]).all(axis=0), sample[0], shift)
     spread = np.abs(sample - shift).max(axis=0)
