@@ -111,7 +111,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     passed = _pass(found, stream, view, trained)
     moments = _moments(found, passed, view)
     held = _held_out(moments, view, trained)
-    certified = None if held is None else _certified(held, [], view)
+    certified = None if held is None else _certified(found, held, [], view)
     if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
         # What is symmetric at one lag may still contradict itself at twice the lag.
         view, held, certified = _plain_view(found), None, None
@@ -119,7 +119,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     intervals = mode_intervals(effect)
     if held is not None:
         groups = list(dict.fromkeys(interval.group for interval in intervals))
-        certified = _certified(held, groups, view)
+        certified = _certified(found, held, groups, view)
     crossings = count_crossings(passed.slow)
     values = view.solution.eigenvalues
     values = None if values is None or view.solver == "svd" else values[: view.count]
@@ -147,10 +147,15 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
 
 
 def _certified(
-    held: HeldOut, groups: list[tuple[int, ...]], view: View
+    found: Estimate, held: HeldOut, groups: list[tuple[int, ...]], view: View
 ) -> tuple[Certificate, ...] | None:
     assert view.solution.eigenvalues is not None
-    return certificates(held, groups, view.solution.eigenvalues[: view.count].real)
+    values = view.solution.eigenvalues[: view.count].real
+    told = certificates(held, groups, values)
+    if told is None or not any(c.invalid for c in told):
+        return told
+    symmetric = symmetric_in_time(found.merged, found.solution, found.dim)
+    return certificates(held, groups, values, symmetric=symmetric)
 
 
 def _plain_view(found: Estimate) -> View:
