@@ -24,7 +24,6 @@ from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, embed, parse_kernel
 from koopman_cli.lifts.landmarks import choose_landmarks
 from koopman_cli.linalg import power_of_two
-from koopman_cli.triangular import LowerTriangular
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -250,9 +249,16 @@ def function(lift: Lift, device: Any = None, *, single: bool = False) -> Callabl
     fine = np.diag(arrays["transform"]).max() <= STEEPEST_SINGLE
     dtype = np.float32 if single and fine and kernel.stationary else np.float64
     values = Evaluator(kernel, arrays["landmarks"].astype(dtype))
-    # L^-1 is triangular: half the work of a product, and in place.
-    inverse = LowerTriangular(arrays["transform"].T.astype(dtype))
-    return lambda x: inverse.times(np.ascontiguousarray(values(np.asarray(x, dtype))))
+    inverse = np.asfortranarray(arrays["transform"].T.astype(dtype))
+    multiply = scipy.linalg.blas.strmm if dtype == np.float32 else scipy.linalg.blas.dtrmm
+
+    def against(x: NDArray[Any]) -> NDArray[Any]:
+        found = np.ascontiguousarray(values(np.asarray(x, dtype)))
+        # L^-1 is triangular: half the work of a product, and in place.
+        phi: NDArray[Any] = multiply(1.0, inverse, found.T, lower=1, overwrite_b=1).T
+        return phi
+
+    return against
 
 
 def _on_device(kernel: Kernel, arrays: dict[str, Any], device: Any) -> Callable[[Any], Any]:
