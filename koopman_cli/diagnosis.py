@@ -16,6 +16,7 @@ from koopman_cli.analysis.certificate import (
     held_out,
     ill_conditioned,
 )
+from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_drift
 from koopman_cli.analysis.crossings import count_crossings, disconnected, never_crossed
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.modes import (
@@ -27,6 +28,7 @@ from koopman_cli.analysis.modes import (
     with_certificates,
     with_condition,
     with_crossings,
+    with_drifts,
     with_interval,
     with_residuals,
 )
@@ -47,6 +49,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.models.msm import solve_moments
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.request import FLOWS
 from koopman_cli.types import Gap, Mode, States
 from koopman_cli.validation import assign_folds
 
@@ -129,7 +132,10 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if certified is not None:
         modes = with_certificates(modes, certified)
     refuted = any(c.invalid for c in certified or ())
-    barred = list(range(view.count)) if refuted else []
+    apart_from = _drifts(found, view, moments)
+    modes = with_drifts(modes, apart_from, context.lag)
+    fails = first_drift(apart_from)
+    barred = list(range(0 if refuted else view.count if fails is None else fails, view.count))
     if view.solver != "svd":
         modes = tuple(
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
@@ -306,8 +312,28 @@ def _twice(found: Estimate, stream: FeatureStream) -> bool:
 
 def _moments(found: Estimate, passed: SlowPass, view: View) -> BlockMoments:
     lags = [found.lag, 2 * found.lag] if _twice(found, passed.stream) else [found.lag]
+    if _asks_multiples(found, view):
+        longest = max(int(b - a) for part in passed.stream.segments for a, b in part)
+        inside = found.merged.is_block
+        block = float(np.median((found.merged.stop - found.merged.start)[inside]))
+        lags = doubled_lags(found.lag, found.slowest, longest, block)
     moments = passed.moments(lags, len(found.lift.names), found.request.progress)
     return moments.merged_like(found.merged)
+
+
+def _asks_multiples(found: Estimate, view: View) -> bool:
+    """Whether the modes are looked at at multiples of the lag.
+
+    Flows are forecast instead, and frames with weights have no moments but at the lag.
+    """
+    weighted = found.request.reweights
+    return view.solver == "eig" and found.request.name not in FLOWS and not weighted
+
+
+def _drifts(found: Estimate, view: View, moments: BlockMoments) -> tuple[Drift | None, ...]:
+    if not _asks_multiples(found, view):
+        return ()
+    return drifts(moments, view.solution, view.count)
 
 
 # ------------------------------------------------------------------ certificates

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.certificate import LARGE_RESIDUAL, Certificate, FlowResiduals
+from koopman_cli.analysis.consistency import Drift, first_drift
 from koopman_cli.analysis.spectrum import time_symmetric
 from koopman_cli.analysis.uncertainty import ModeInterval
 from koopman_cli.linalg import keep_pairs
@@ -166,6 +167,31 @@ def with_condition(mode: Mode, *, ill: bool) -> Mode:
         return mode
     reason = "ill-conditioned: noise in the moments can make an eigenvalue of this size"
     return replace(mode, verdict="unresolved", reason=reason, timescale=None, period=None)
+
+
+def with_drifts(modes: Sequence[Mode], found: Sequence[Drift | None], lag: Lag) -> tuple[Mode, ...]:
+    """Modes without a time from the slowest on that does not decay as its eigenvalue says.
+
+    Where a slow function breaks with its eigenvalue the functions are not closed under the
+    dynamics, and nothing faster that they show can be trusted.
+    """
+    fails = first_drift(found)
+    if fails is None:
+        return tuple(modes)
+    told = list(modes[:fails])
+    for i, mode in enumerate(modes[fails:], fails):
+        own = found[i]
+        reason = f"mode {fails + 1}, which is slower, does not decay as its eigenvalue says"
+        if own is not None:
+            time = f"{own.lag / lag.frames * lag.value:g} {lag.unit}"
+            reason = (
+                f"does not decay as its eigenvalue says: at lag {time} its correlation is "
+                f"{abs(own.found - own.predicted):.2g} from λ^{own.lag // lag.frames} "
+                f"({own.errors:.0f} errors)"
+            )
+        reason = reason if mode.verdict == "resolved" else mode.reason
+        told.append(replace(mode, timescale=None, period=None, verdict="unresolved", reason=reason))
+    return tuple(told)
 
 
 INVARIANT_NOTE = (

@@ -1,0 +1,157 @@
+"""Whether an eigenfunction decays as its eigenvalue says at multiples of the lag.
+
+The residual of an eigenpair proves nothing on stationary data, and r2 asks for reversible
+ones. What is left for modes of the eig solver is the Chapman-Kolmogorov test of each: for a
+true eigenfunction c(k tau) = <g, K_k g> / <g, g> equals lambda^k, whatever the measure is.
+Source: Prinz et al., J. Chem. Phys. 134, 174105 (2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.models.solve import Solution
+from koopman_cli.moments import BlockMoments
+
+Matrix = NDArray[np.float64]
+Complex = NDArray[np.complex128]
+
+#: Errors, and share of |lambda|^k, beyond which c(k tau) and lambda^k differ.
+ERRORS = 4.0
+SHARE = 0.1
+
+#: Fewer blocks give no error.
+MIN_BLOCKS = 5
+
+#: Multiples of the lag that are looked at, at most: 2, 4, 8, ...
+MAX_MULTIPLES = 6
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A function that does not decay as its eigenvalue says.
+
+    lag : frames at which it was looked at
+    found, predicted : c(k tau) and c(tau)^k
+    errors : their distance in standard errors
+    """
+
+    lag: int
+    found: complex
+    predicted: complex
+    errors: float
+
+
+def doubled_lags(lag: int, slowest: float, longest: int, block: float) -> list[int]:
+    """The lag and 2, 4, 8 ... times it, up to twice the slowest timescale and half a block.
+
+    Parameters
+    ----------
+    lag : int
+    slowest, block : float
+        Timescale and typical length of a block, in frames.
+    longest : int
+        Frames of the longest stretch.
+
+    Examples
+    --------
+    >>> doubled_lags(5, 30.0, 10_000, 500.0)
+    [5, 10, 20, 40]
+    """
+    most = min(2 * slowest, longest / 2, block / 2)
+    further = [lag * 2**i for i in range(1, MAX_MULTIPLES + 1)]
+    return [lag, *(s for s in further if s <= most or s == 2 * lag < longest)]
+
+
+def drifts(moments: BlockMoments, solution: Solution, count: int) -> tuple[Drift | None, ...]:
+    """For each leading function of an eig solution, where it breaks with its eigenvalue.
+
+    None where it does not: where c(k tau) and c(tau)^k differ by less than four errors (shared
+    by all that is compared) or a tenth of |c(tau)|^k, and where the function does not outlive
+    the lag.
+
+    Parameters
+    ----------
+    moments : BlockMoments
+        Of the leading functions, at the lag and multiples of it, merged to independent blocks.
+    solution : Solution
+        Of the eig solver.
+    count : int
+        Functions, a complex pair not split.
+    """
+    assert solution.eigenvalues is not None
+    values = solution.eigenvalues[:count]
+    steps = np.array(moments.lags) // moments.lags[0]
+    if len(steps) < 2 or moments.n_blocks < MIN_BLOCKS:
+        return (None,) * count
+    weights = _weights(moments, solution, values)
+    inside = moments.is_block
+    own = _forms(moments.xx[:, inside], weights).real
+    cross = _forms(moments.xy[:, inside], weights)
+    outlive = np.abs(values) > np.exp(-1.0)
+    limit = _limit(moments.n_blocks, max(1, int(outlive.sum())) * (len(steps) - 1))
+    found = [
+        _worst(own[..., j], cross[..., j], steps, limit) if outlive[j] else None
+        for j in range(count)
+    ]
+    return tuple(None if f is None else Drift(moments.lags[f[0]], f[1], f[2], f[3]) for f in found)
+
+
+def _weights(moments: BlockMoments, solution: Solution, values: Complex) -> Complex:
+    """(k + 1, k) weights of the eigenfunctions in the augmented sums of ``moments``.
+
+    Removed means leave each determined up to c = (mean_x - mean_y) v / (1 - lambda).
+    """
+    k = len(values)
+    combined = np.eye(k, dtype=np.complex128)
+    for j in np.flatnonzero(values.imag > 0):
+        if j + 1 < k:
+            combined[j + 1, j] = 1j
+            combined[:, j + 1] = combined[:, j].conj()
+    offset = (solution.mean_x - solution.mean_y) @ solution.left[:, :k] @ combined
+    offset = np.where(values != 1, offset / np.where(values != 1, 1 - values, 1.0), 0.0)
+    constant = moments.shift @ combined + offset
+    return np.asarray(np.vstack([combined / moments.scale[:, None], constant]), np.complex128)
+
+
+def _forms(sums: Matrix, weights: Complex) -> Complex:
+    """g* S g for every lag, block and function: (lags, blocks, k)."""
+    value: Complex = np.einsum("aj,lbaj->lbj", weights.conj(), sums @ weights)
+    return value
+
+
+def _worst(
+    own: Matrix, cross: Complex, steps: NDArray[np.int64], limit: float
+) -> tuple[int, complex, complex, float] | None:
+    """Which lag departs most beyond the limit: its number, c(k tau), c(tau)^k, errors."""
+    total = own.sum(axis=1)
+    if np.any(total <= 0):
+        return None
+    c = cross.sum(axis=1) / total
+    g = (cross - c[:, None] * own) / total[:, None]
+    predicted = c[0] ** steps
+    influence = g - (steps * c[0] ** (steps - 1))[:, None] * g[0]
+    blocks = own.shape[1]
+    error = np.sqrt(np.sum(np.abs(influence) ** 2, axis=1) * blocks / (blocks - 1))
+    apart = np.abs(c - predicted)
+    sure = (apart > limit * error) & (apart > SHARE * np.abs(predicted))
+    if not sure[1:].any():
+        return None
+    errors = np.where(sure, apart / np.where(error > 0, error, np.inf), 0.0)
+    i = 1 + int(np.argmax(errors[1:]))
+    return i, complex(c[i]), complex(predicted[i]), float(errors[i])
+
+
+def _limit(blocks: int, compared: int) -> float:
+    from scipy.special import ndtr, stdtrit
+
+    return float(-stdtrit(blocks - 1, ndtr(-ERRORS) / compared))
+
+
+def first_drift(found: Sequence[Drift | None]) -> int | None:
+    """The slowest function that breaks with its eigenvalue."""
+    return next((i for i, one in enumerate(found) if one is not None), None)
