@@ -31,8 +31,8 @@ from koopman_cli.features.field import build_field
 from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import describe_flow
-from koopman_cli.models import make_settings
-from koopman_cli.request import FLOWS, Request
+from koopman_cli.models import DEFAULTS, make_settings
+from koopman_cli.request import Request
 from koopman_cli.results import analyse, project
 from koopman_cli.showcase import with_showcase
 from koopman_cli.source import (
@@ -144,7 +144,7 @@ def fit(
         device=options.device,
     )
     lag, scan = _lag(options.lag, stream, request)
-    request, ranked, reduced = request.resolved(stream, lag)
+    request, ranked, reduced = request.completed(stream, lag)
     stream, finer = refined(stream, request, opened, read)
     test = open_test(options.test, stream, read, progress)
     found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=test)
@@ -221,15 +221,12 @@ def _resolved(source: Any) -> set[str]:
 def _family(options: FitOptions, stream: FeatureStream) -> tuple[str, tuple[str, ...]]:
     if options.model is not None:
         return options.model, ()
-    if stream.spec.kind == "md":
-        return "tica", ("model tica: molecular dynamics is reversible in time",)
-    if stream.spec.kind == "field":
-        return "dmd", ("model dmd: the input is a field",)
-    return "vamp", ("model vamp: nothing is known of the array's symmetry in time",)
+    name, why = DEFAULTS[stream.spec.kind]
+    return name, (f"model {name}: {why}",)
 
 
 def _lag(text: str, stream: FeatureStream, request: Request) -> tuple[int, LagScan | None]:
-    if text == "auto" and request.name in FLOWS:
+    if text == "auto" and request.settings.flow:
         check_lag(1, stream)
         return 1, None
     if text == "auto":
@@ -260,7 +257,7 @@ def refined(
 ) -> tuple[FeatureStream, tuple[str, ...]]:
     """A field read again in float64 where float32 products are too coarse for the rank."""
     field = stream.field
-    if field is None or not needs_double(field.snapshots, request.settings.rank):
+    if field is None or not needs_double(field.snapshots, request.settings.pod_rank):
         return stream, ()
     spec = stream.spec.text
     again = build_field(opened.trajectories, spec, read, request.progress, "float64")

@@ -46,7 +46,6 @@ from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
-from koopman_cli.models.msm import solve_moments
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.request import FLOWS
@@ -179,17 +178,19 @@ def _view(found: Estimate) -> View:
 
 
 def _influences(found: Estimate, view: View) -> Influences:
-    if found.request.name == "msm":
+    if not found.request.settings.algebraic:
         return _resolved_again(found, view)
     center = found.request.settings.center
     return influences(found.merged, view.solution, view.solver, view.count, center=center)
 
 
 def _resolved_again(found: Estimate, view: View) -> Influences:
-    """Influences on the eigenvalues of a maximum-likelihood estimate, by re-solving."""
+    """Influences on the eigenvalues of what is no linear algebra, by re-solving."""
+    settings, eps = found.request.settings, found.merged.eps
 
     def leading(blocks: BlockMoments) -> Matrix:
-        again = solve_moments(blocks.total(), view.solution.mean_x).eigenvalues
+        total = blocks.total()
+        again = settings.solve_near(total, view.solution, found.precision, eps).eigenvalues
         assert again is not None
         # Emptied clusters leave fewer eigenvalues; those that are gone count as 0.
         short = max(view.count - len(again), 0)

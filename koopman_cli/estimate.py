@@ -20,7 +20,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.request import FLOWS, Bound, Request, Reweighting, lifted_moments
+from koopman_cli.request import Bound, Request, Reweighting, lifted_moments
 from koopman_cli.types import (
     DimChoice,
     LagScan,
@@ -105,6 +105,7 @@ def check_lag(lag: int, stream: FeatureStream) -> None:
 def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = ()) -> LagScan:
     """Implied timescales over a grid of lags in one reading, and the lag taken from them."""
     longest = max(int(b - a) for part in stream.segments for a, b in part)
+    request = request.for_lags()
     lift = request.lift(stream)
     function = evaluator(lift)
     width = function[0] if function else stream.n_features
@@ -176,7 +177,7 @@ def estimate(
     blocks, precision, weighting, passes = lifted_moments(stream, request, lift, lag, plan)
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
-    solution = request.optimised(stream, lift, lag, solution)
+    solution = request.refined(stream, lift, lag, solution)
     if solution.rank * 2 > total.n and not request.ridge:
         few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
     else:
@@ -185,13 +186,13 @@ def estimate(
     longest = max(int(b - a) for part in stream.segments for a, b in part)
     slowest = min(slowest_timescale(solution, lag), longest)
     merged, unreliable = merge_blocks(blocks, slowest, lag)
-    if dim is None and request.name in FLOWS:
+    if dim is None and request.settings.flow:
         # A flow is the sum of all its modes; fewer would not reconstruct it.
         dim = solution.rank
-    if request.name in FLOWS and slowest_timescale(solution, lag) > max(stream.lengths):
+    if request.settings.flow and slowest_timescale(solution, lag) > max(stream.lengths):
         # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
         unreliable = None
-    fixed = solution if request.name == "optdmd" else None
+    fixed = solution if request.settings.refines else None
     bound = Bound(stream, request, lag, precision, merged, plan, fixed)
     parts, more = bound.folds(lift, folds, test)
     dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
@@ -200,7 +201,7 @@ def estimate(
         """Solve once what is solved already: wide problems take seconds."""
         return solution if moments is total else bound.solve(moments)
 
-    notes, warnings = list(request.notes(lift)), [w for w in (few, unreliable) if w]
+    notes, warnings = list(request.settings.notes(lift)), [w for w in (few, unreliable) if w]
     if weighting is not None:
         notes.append(
             f"Koopman reweighting: {weighting.effective:.0f} effective of {total.n:.0f} pairs"
@@ -221,7 +222,7 @@ def estimate(
         used = min(dim, solution.rank)
     used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
     score = score_dims(total, solve, parts, [used], merged.n_blocks)[0]
-    rivals = _rivals(bound, parts, used) if request.name in FLOWS else ()
+    rivals = _rivals(bound, parts, used) if request.settings.flow else ()
     warnings += score.warnings
     if test is None:
         warnings += fewer_folds(folds, merged.n_blocks)

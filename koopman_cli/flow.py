@@ -30,7 +30,7 @@ from koopman_cli.lifts.pod import pod_columns, starting_frames
 from koopman_cli.models.dmd import complex_columns
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import Moments
-from koopman_cli.request import FLOWS, Request
+from koopman_cli.request import Request
 from koopman_cli.types import Flow, ForecastSkill, Lift, Mode, Model, Progress, Quantity
 
 Matrix = NDArray[np.float64]
@@ -118,7 +118,7 @@ def linear_model(
     """Modes by regression of coordinates on the functions: of x, or of y for exact DMD modes."""
     d, q, _ = pod_columns(stream)
     known = np.asarray(lift.arrays["coefficients"]) if q else np.zeros((0, d))
-    exact = getattr(request.settings, "method", "") == "exact" and solution.eigenvalues is not None
+    exact = request.settings.exact_modes and solution.eigenvalues is not None
     target = pairs.y if exact else pairs.x
     residual = target[:, :d] - target[:, d : d + q] @ known
     psi = (apply(lift, pairs.x) - solution.mean_x) @ solution.left[:, :k]
@@ -168,7 +168,7 @@ def flow_verdicts(
     assert values is not None
     cut = _left_over(found, stream)
     modes, halves = judged.modes, {}
-    if found.request.name == "optdmd":
+    if found.request.settings.refines:
         # Influences belong to regressions; this model has no intervals yet.
         modes = tuple(_without_intervals(m) for m in modes)
     else:
@@ -198,7 +198,7 @@ def _without_intervals(mode: Mode) -> Mode:
 def _left_over(found: Estimate, stream: FeatureStream) -> NDArray[np.bool_]:
     values = found.solution.eigenvalues
     assert values is not None
-    spare = None if found.request.name == "optdmd" else found.lift.arrays.get("spare")
+    spare = None if found.request.settings.refines else found.lift.arrays.get("spare")
     nothing = np.zeros(len(values), bool)
     if spare is None or spare.shape[1] == 0:
         return nothing
@@ -271,7 +271,7 @@ def describe_flow(
         last=np.concatenate([linear.functions(r[-1:]) for r in rows]),
         times=np.array([t[-1] for t in field.times]),
         labels=stream.labels,
-        skill=_skill(found, stream) if found.request.name in FLOWS else None,
+        skill=_skill(found, stream) if found.request.settings.flow else None,
     )
     state = {
         **field.snapshots.geometry.to_arrays(),
@@ -344,7 +344,7 @@ def _skill(found: Estimate, stream: FeatureStream) -> ForecastSkill | None:
         pairs = pairs_of(stream, found.lag, ranges)
         moments = Moments.of_pairs(apply(lift, pairs.x), apply(lift, pairs.y))
         solution = request.solve(moments, found.precision, found.blocks.eps)
-        solution = request.optimised(stream, lift, found.lag, solution, ranges)
+        solution = request.refined(stream, lift, found.lag, solution, ranges)
         k = len(solution.eigenvalues) if solution.eigenvalues is not None else 0
         linear = linear_model(stream, request, lift, solution, k, pairs, found.lag)
     except (KoopmanError, np.linalg.LinAlgError):
@@ -411,9 +411,9 @@ def dmd(values: NDArray[Any], lag: int = 1, **settings: Any) -> ArrayModes:
     """
     request = Request.of("dmd", settings)
     stream = array_stream(values)
-    request = request.resolved(stream, lag)[0]
+    request = request.completed(stream, lag)[0]
     field: FieldStream = stream.field
-    if needs_double(field.snapshots, request.settings.rank):
+    if needs_double(field.snapshots, request.settings.pod_rank):
         stream = array_stream(values, "float64")
         field = stream.field
     lift = request.lift(stream, None, lag)

@@ -18,7 +18,6 @@ from koopman_cli.candidates import Candidate
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import slowest_timescale
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.models import family
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
 from koopman_cli.request import Bound, Request, lifted_moments
@@ -124,7 +123,7 @@ class Scorer:
         """Lifts that learn, and weights, depend on the lag: every lag is read for itself."""
         for lag in lags:
             begun = time.perf_counter()
-            resolved = request.resolved(self.stream, lag)[0]
+            resolved = request.completed(self.stream, lag)[0]
             lift = resolved.lift(self.stream, lag=lag)
             plan = self.plan(len(lift.names))
             one = plan.at((lag,))
@@ -226,14 +225,13 @@ class _Part:
 
 def is_fixed(request: Request, stream: FeatureStream) -> bool:
     """Whether moments serve all lags and folds: nothing but linear algebra learns."""
-    return not (request.learns_lift or request.reweights or request.takes_pod(stream))
+    return not request.learns(stream)
 
 
 def _lift_key(request: Request, stream: FeatureStream) -> Any:
     """What decides the lift: requests of equal keys share their moments."""
-    sampled = family(request.name).needs_sample(request.settings)
     fixed = is_fixed(request, stream)
-    if fixed and not sampled and request.lift(stream).kind == "identity":
+    if fixed and not request.settings.needs_sample and request.lift(stream).kind == "identity":
         return "identity"
     return (request.name, tuple(sorted(asdict(request.settings).items())))
 

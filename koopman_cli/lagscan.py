@@ -139,9 +139,9 @@ def _moments(
     stream: FeatureStream, request: Request, lags: list[int]
 ) -> Iterator[tuple[int, BlockMoments, str, int]]:
     """Moments lag by lag; the last item is 1 where a new reading began."""
-    if request.takes_pod(stream):
+    if request.settings.learns_lag(stream):
         for lag in lags:
-            resolved = request.resolved(stream, lag)[0]
+            resolved = request.completed(stream, lag)[0]
             yield from _turns(stream, resolved, resolved.lift(stream, lag=lag), [lag])
     else:
         yield from _turns(stream, request, request.lift(stream), lags)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,29 +13,20 @@ from numpy.typing import NDArray
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.floor import noise_floor
 from koopman_cli.analysis.projection import sample_pairs
-from koopman_cli.blocks import BlockPlan, plan_blocks
-from koopman_cli.devices import torch_device
+from koopman_cli.blocks import BlockPlan
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.lifts import evaluator
-from koopman_cli.lifts.pod import fit_pod, joined, overlaps, resolve_rank
-from koopman_cli.linalg import RTOL
-from koopman_cli.memory import check_fits
-from koopman_cli.models import dmd, family, kedmd, make_settings, msm, optdmd
-from koopman_cli.models.pod import PodSettings
-from koopman_cli.models.restrict import Reduction
-from koopman_cli.models.solve import Solution, solve
+from koopman_cli.lifts import device_for, evaluator
+from koopman_cli.lifts.pod import joined, overlaps
+from koopman_cli.models import make_settings, taking_fields
+from koopman_cli.models.base import LIFT_FRAMES, Family
+from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.models.training import Training
 from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.types import Lift, Progress, no_progress
 from koopman_cli.validation import Fold, assign_folds, make_folds
-
-#: Families of flows: on POD coordinates, all modes, oscillations and growth allowed.
-FLOWS = ("dmd", "optdmd")
-
-#: Frames from which lifts learn.
-LIFT_FRAMES = 20_000
 
 #: Ridge on functions of unit size from which products in float32 suffice.
 SAFE_RIDGE = 1e-7
@@ -51,11 +42,11 @@ class Request:
     """A family with its settings, and how precisely and reproducibly to fit it.
 
     name : key in MODELS
-    settings : the family's settings dataclass
+    settings : of the family, which are the family
     """
 
     name: str
-    settings: Any
+    settings: Family
     seed: int = 0
     precision: str = "auto"
     progress: Progress = no_progress
@@ -67,47 +58,36 @@ class Request:
         return cls(name, make_settings(name, settings or {}), **more)
 
     @property
-    def solver(self) -> Any:
+    def solver(self) -> Solver:
         """Which problem its moments are solved by."""
-        return family(self.name).solver(self.settings)
-
-    @property
-    def learns_lift(self) -> bool:
-        """Whether the lift learns from data (POD, where a field needs one, always does)."""
-        return bool(family(self.name).fits_lift(self.settings))
-
-    def takes_pod(self, stream: FeatureStream) -> bool:
-        """Whether the lift is POD: always for DMD, for fields in any family that knows rank.
-
-        Raises
-        ------
-        UsageError
-            If the input is a field and the family cannot stand on POD coordinates.
-        """
-        if self.name in FLOWS:
-            return True
-        if stream.field is not None and not isinstance(self.settings, PodSettings):
-            raise UsageError(
-                f"{self.name} does not take fields", "choose dmd, optdmd, vamp or tica"
-            )
-        return stream.field is not None
-
-    def resolved(
-        self, stream: FeatureStream, lag: int
-    ) -> tuple[Request, tuple[str, ...], tuple[str, ...]]:
-        """The request with its POD rank decided once for all folds, notes and warnings."""
-        if not self.takes_pod(stream):
-            return self, (), ()
-        rank, rule, warned = resolve_rank(
-            stream, self.settings.asked(), lag, center=self.settings.center
-        )
-        settings = replace(self.settings, rank=rank, energy=0.0)
-        return replace(self, settings=settings), (f"POD rank {rank}: {rule}",), warned
+        return self.settings.solver
 
     @property
     def reweights(self) -> bool:
         """Whether frames are weighted towards equilibrium."""
-        return bool(getattr(self.settings, "reweight", False))
+        return self.settings.reweights
+
+    def learns(self, stream: FeatureStream) -> bool:
+        """Whether folds need moments of their own: a lift, or weights, learn from data."""
+        return self.settings.learns_lift(stream) or self.reweights
+
+    def completed(
+        self, stream: FeatureStream, lag: int
+    ) -> tuple[Request, tuple[str, ...], tuple[str, ...]]:
+        """The request with what data decide once for all folds, notes and warnings.
+
+        Raises
+        ------
+        UsageError
+            If the input is a field and the family cannot stand on its coordinates.
+        """
+        self._check_kind(stream)
+        settings, notes, warnings = self.settings.completed(stream, lag)
+        return replace(self, settings=settings), notes, warnings
+
+    def for_lags(self) -> Request:
+        """The request whose implied timescales choose the lag."""
+        return replace(self, settings=self.settings.for_lags())
 
     def lift(
         self,
@@ -116,25 +96,29 @@ class Request:
         lag: int = 1,
     ) -> Lift:
         """The lift fitted to frames of the stream, optionally only to some ranges of each
-        trajectory. POD takes every frame that starts a pair at the lag.
+        trajectory.
         """
-        if self.takes_pod(stream):
-            rank = self.settings.rank or self.resolved(stream, lag)[0].settings.rank
-            return fit_pod(stream, rank, lag, ranges, center=self.settings.center)
-        if self.name == "kedmd":
-            self.check_memory(stream, lag)
-        most = max(LIFT_FRAMES, getattr(self.settings, "landmarks", 0))
-        wanted = thinned_frames(stream.lengths, most)
-        if ranges is not None:
-            wanted = [_inside(frames, r) for frames, r in zip(wanted, ranges, strict=True)]
-        sample = np.empty((0, stream.n_features))
-        if family(self.name).needs_sample(self.settings):
-            parts = gather(stream, wanted, None, self.progress)
-            sample = np.concatenate([p for p in parts if len(p)])
-        lift: Lift = family(self.name).make_lift(sample, stream.spec, self.settings, self.seed)
-        return lift
+        return next(self.lifts(stream, [ranges], lag))
 
-    def optimised(
+    def lifts(
+        self, stream: FeatureStream, parts: Sequence[list[NDArray[np.int64]] | None], lag: int
+    ) -> Iterator[Lift]:
+        """A lift for each of several training sets, fitted as one where the family can."""
+        self._check_kind(stream)
+        training = [
+            Training(stream, lag, ranges, self.seed, self.device, self.precision, self.progress)
+            for ranges in parts
+        ]
+        return self.settings.fit_lifts(training)
+
+    def _check_kind(self, stream: FeatureStream) -> None:
+        if stream.field is not None and not self.settings.takes_fields:
+            *others, last = taking_fields()
+            raise UsageError(
+                f"{self.name} does not take fields", f"choose {', '.join(others)} or {last}"
+            )
+
+    def refined(
         self,
         stream: FeatureStream,
         lift: Lift,
@@ -142,12 +126,10 @@ class Request:
         plain: Solution,
         ranges: list[NDArray[np.int64]] | None = None,
     ) -> Solution:
-        """For optdmd the plain solution improved on the frames themselves; else as it is."""
-        if self.name != "optdmd":
-            return plain
+        """A solution of moments, improved on the frames themselves where the family does so."""
         evaluate = evaluator(lift)
-        assert evaluate is not None
-        assert plain.eigenvalues is not None
+        if not self.settings.refines or evaluate is None:
+            return plain
         stretches = []
         for i, segments in enumerate(stream.segments):
             rows = np.concatenate([evaluate[1](chunk) for chunk in stream.chunks(i)])
@@ -156,33 +138,12 @@ class Request:
                 if ranges is None
                 else list(overlaps(segments, joined(ranges[i], 2 * lag + stream.window)))
             )
-            stretches += [optdmd.Stretch(np.arange(b - a) / lag, rows[a:b]) for a, b in spans]
-        start = np.log(np.where(plain.eigenvalues == 0, 1e-12, plain.eigenvalues))
-        rates = optdmd.optimise(stretches, start)
-        if self.settings.bags:
-            rates = optdmd.bagged(stretches, rates, self.settings.bags, self.seed)[0]
-        return dmd.arrange(optdmd.solution_of(plain, rates, stretches))
+            stretches += [rows[a:b] for a, b in spans]
+        return self.settings.refine(plain, stretches, lag, self.seed)
 
     def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
         """Solve moments with this family's solver and cut-offs."""
-        if self.name == "msm":
-            return msm.solve_moments(moments)
-        rtol = self.settings.rtol or RTOL[precision]
-        found = solve(
-            moments,
-            self.solver,
-            center=self.settings.center,
-            rtol=rtol,
-            eps=eps,
-            operator=dmd.operator(self.settings) if self.name == "dmd" else None,
-            reduction=self.reduction,
-        )
-        return dmd.arrange(found) if self.name in FLOWS else found
-
-    @property
-    def reduction(self) -> Reduction | None:
-        """Ridge and rank of the regression, in the families that have them."""
-        return kedmd.reduction(self.settings) if self.name == "kedmd" else None
+        return self.settings.solve_moments(moments, precision, eps)
 
     def moments(
         self, stream: FeatureStream, lags: Sequence[int], lift: Lift, **blocks: Any
@@ -196,7 +157,7 @@ class Request:
         A ridge far above the rounding of single precision lets float32 input be multiplied in
         it, however ill-conditioned the functions of a kernel are.
         """
-        device = self.where(lift.kind)
+        device = device_for(lift.kind, self.device)
         precision = self.precision
         if precision == "auto" and stream.dtype == np.float32 and self.ridge >= SAFE_RIDGE:
             precision = "float32"
@@ -207,25 +168,11 @@ class Request:
             "progress": self.progress,
         }
 
-    def where(self, kind: str) -> Any:
-        """The torch device for a kind of lift; ``auto`` keeps narrow lifts on the processor."""
-        return torch_device("cpu" if self.device == "auto" and kind != "kernel" else self.device)
-
     @property
     def ridge(self) -> float:
         """The ridge of the regression, 0 for none."""
-        return self.reduction.ridge if self.reduction else 0.0
-
-    def notes(self, lift: Lift) -> tuple[str, ...]:
-        """What is to be said of a fitted lift."""
-        return kedmd.notes(lift, self.settings) if self.name == "kedmd" else ()
-
-    def check_memory(self, stream: FeatureStream, lag: int) -> None:
-        """Raise ResourceError where so many landmarks cannot fit; nothing is allocated yet."""
-        width = kedmd.width(self.settings, stream.n_frames)
-        plan = plan_blocks(stream.segments, [lag], width, window=stream.window)
-        sampled = min(stream.n_frames, kedmd.CANDIDATES * width, LIFT_FRAMES)
-        check_fits(width, len(plan.is_block), sampled, self.where("kernel"))
+        reduction = self.settings.reduction
+        return reduction.ridge if reduction else 0.0
 
     def noise_floor(
         self, stream: FeatureStream, lift: Lift, total: Moments, lag: int, precision: str
@@ -245,7 +192,7 @@ class Request:
             pairs.y,
             pairs.groups,
             reversible=self.solver == "reversible",
-            rtol=self.settings.rtol or RTOL[precision],
+            rtol=self.settings.cutoff(precision),
             ridge=self.ridge,
             seed=self.seed,
         )
@@ -261,13 +208,6 @@ def _leading(function: Lifted, total: Moments, ridge: float) -> Lifted:
     )
     kept = vectors[:, values > ridge]
     return kept.shape[1], lambda x: function[1](x) @ kept
-
-
-def _inside(frames: NDArray[np.int64], ranges: NDArray[np.int64]) -> NDArray[np.int64]:
-    keep = np.zeros(len(frames), bool)
-    for start, stop in ranges:
-        keep |= (frames >= start) & (frames < stop)
-    return frames[keep]
 
 
 @dataclass(frozen=True)
@@ -338,10 +278,12 @@ class Bound:
             return self._test_parts(lift, test, count), 1
         if count < 2 or self.merged.n_blocks < 2:
             return [], 0
-        fixed = not self.request.learns_lift and not self.request.takes_pod(self.stream)
-        if fixed and not self.request.reweights:
+        if not self.request.learns(self.stream):
             return make_folds(self.merged, self.solve, count, repeat), 0
-        found = [self._refitted(held) for held in assign_folds(self.merged, count, repeat)]
+        held = assign_folds(self.merged, count, repeat)
+        ranges = [self._ranges(self._rest(blocks)) for blocks in held]
+        lifts = self.request.lifts(self.stream, ranges, self.lag)
+        found = [self._refitted(*fold) for fold in zip(held, ranges, lifts, strict=True)]
         passes = 2 if self.request.reweights else 1
         return found, passes * len(found)
 
@@ -354,12 +296,13 @@ class Bound:
         groups = assign_folds(held, max(count, 1))
         return [Fold(train, held.sum_joined(g), self.solve) for g in groups]
 
-    def _refitted(self, held: list[int]) -> Fold:
+    def _rest(self, held: list[int]) -> list[int]:
+        """The training blocks of a fold."""
+        return [b for b in range(self.merged.n_blocks) if b not in set(held)]
+
+    def _refitted(self, held: list[int], ranges: list[NDArray[np.int64]], lift: Lift) -> Fold:
         """A fold whose lift (or weights) saw the training blocks only."""
-        regions = np.flatnonzero(self.merged.is_block)
-        rest = [b for b in range(len(regions)) if b not in set(held)]
-        ranges = self._ranges(regions[rest])
-        lift = self.request.lift(self.stream, ranges, self.lag)
+        rest = self._rest(held)
         function = evaluator(lift)
         again = replace(self.request, precision=self.precision)
         blocks, _ = again.moments(self.stream, [self.lag], lift, plan=self.plan)
@@ -375,7 +318,7 @@ class Bound:
         bound = replace(self, merged=blocks, fixed=None)
         if self.fixed is not None:
             plain = bound.solve(train)
-            fixed = self.request.optimised(self.stream, lift, self.lag, plain, ranges)
+            fixed = self.request.refined(self.stream, lift, self.lag, plain, ranges)
             bound = replace(bound, fixed=fixed)
         return Fold(train, blocks.sum_joined(held), bound.solve)
 
@@ -383,9 +326,10 @@ class Bound:
         """Blocks with the cuts of ``merged``."""
         return blocks.merged_like(self.merged)
 
-    def _ranges(self, regions: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    def _ranges(self, blocks: list[int]) -> list[NDArray[np.int64]]:
         """Frames of some blocks, by trajectory; a block may run on through several."""
         m = self.merged
+        regions = np.flatnonzero(m.is_block)[blocks]
         ends = np.cumsum([int(part[-1, 1]) if len(part) else 0 for part in self.stream.segments])
         ranges = []
         for end, length in zip(ends, np.diff(ends, prepend=0), strict=True):

@@ -20,7 +20,6 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import flow_verdicts
 from koopman_cli.lifts import apply
 from koopman_cli.linalg import keep_pairs
-from koopman_cli.request import FLOWS
 from koopman_cli.types import (
     CoherentSets,
     FitResult,
@@ -48,12 +47,12 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     judged = diagnose(found, stream, context)
     modes, values = judged.modes, judged.values
     # A flow has no gap: it is the sum of all its oscillations.
-    gap = None if request.name in FLOWS else judged.gap
-    if request.name in FLOWS:
+    gap = None if request.settings.flow else judged.gap
+    if request.settings.flow:
         modes = flow_verdicts(found, stream, judged, context)
     modes = _with_bias(modes, found)
     # Crossings are asked of modes that hop between states, which those of a flow do not.
-    said = () if request.name in FLOWS else judged.warnings
+    said = () if request.settings.flow else judged.warnings
     warnings = [*found.warnings, *said]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
@@ -66,10 +65,10 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         _is_slow(mode, context) for mode in modes
     )
     none_slow = none_slow and not judged.never_crossed
-    if none_slow and request.name not in FLOWS:
+    if none_slow and not request.settings.flow:
         modes = tuple(map(_unsupported, modes))
         gap = Gap(None, None, resolved=False, reason="no slow mode")
-    if request.name in FLOWS:
+    if request.settings.flow:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
         warnings.append("no slow mode in these features at this lag")

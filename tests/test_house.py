@@ -5,11 +5,14 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from koopman_cli.cli import koopman
+from koopman_cli.models import MODELS, family
+from koopman_cli.models.base import Family
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "koopman_cli"
@@ -122,6 +125,74 @@ def test_only_the_command_line_knows_click():
     """No module outside ``cli`` imports click."""
     users = {room_of(name) for name, tree in modules() if name and "click" in set(imported(tree))}
     assert users == {"cli"}
+
+
+# ------------------------------------------------------------------ families have no names
+
+
+#: Modules outside ``models`` that may ask for a family by name, each with its reason.
+NAMED: dict[str, str] = {}
+
+
+def families_asked_for(tree):
+    """Lines that compare something with the name of a family, or look it up by such names.
+
+    Names stand in the comparison itself, in a constant of the module that is compared with,
+    in a ``case``, or as keys of a dictionary.
+    """
+
+    def named(node, constants=()):
+        return any(
+            (isinstance(part, ast.Constant) and part.value in MODELS)
+            or (isinstance(part, ast.Name) and part.id in constants)
+            for part in ast.walk(node)
+        )
+
+    constants = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and named(node.value)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        compared = isinstance(node, ast.Compare) and named(node, constants)
+        cased = isinstance(node, ast.MatchValue) and named(node)
+        keyed = isinstance(node, ast.Dict) and any(named(key) for key in node.keys if key)
+        if compared or cased or keyed:
+            yield node.lineno
+
+
+def test_families_are_not_asked_for_by_name():
+    """Outside ``models`` nothing depends on which family it is: a new one is one file there."""
+    asking = {
+        name: lines
+        for name, tree in modules()
+        if room_of(name) != "models" and (lines := list(families_asked_for(tree)))
+    }
+    assert set(asking) == set(NAMED), asking
+
+
+def test_the_check_sees_a_family_by_name():
+    """Comparisons, memberships, constants, cases and tables that name a family are found."""
+    tree = ast.parse(
+        "FLOWS = ('dmd', 'optdmd')\n"
+        "a = name == 'msm'\n"
+        "b = name in ('tica', other)\n"
+        "c = request.name not in FLOWS\n"
+        "d = {'vamp': 1}[name]\n"
+        "match name:\n    case 'edmd':\n        pass\n"
+        "fine = Request.of('tica') if solver == 'eig' else 'dmd'\n"
+    )
+    assert sorted(families_asked_for(tree)) == [2, 3, 4, 5, 7]
+
+
+def test_settings_do_not_hide_behaviour():
+    """No setting of a family bears the name of something that every family does."""
+    own = {f.name for f in fields(Family)}
+    behaviour = {name for name in vars(Family) if not name.startswith("_")} - own
+    hidden = {n: behaviour & {f.name for f in fields(family(n))} for n in MODELS}
+    assert {n: names for n, names in hidden.items() if names} == {}
 
 
 # ------------------------------------------------------------------ a light command line

@@ -19,6 +19,7 @@ from koopman_cli.estimate import estimate, merge_blocks
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import apply
 from koopman_cli.lifts.dictionary import dictionary
+from koopman_cli.models import family
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.request import Request
@@ -181,15 +182,14 @@ def test_lifts_of_an_ensemble_see_all_their_training_runs():
     runs = [np.column_stack([np.full(5, i), rng.standard_normal(5)]) for i in range(600)]
     seen: list[set[int]] = []
 
-    class Watching(Request):
-        def lift(self, stream, ranges=None, *more):
-            if ranges is not None:
-                seen.append({i for i, r in enumerate(ranges) if len(r)})
-                assert all(r.tolist() == [[0, 5]] for r in ranges if len(r))
-            return super().lift(stream, ranges, *more)
+    class Watching(family("edmd")):
+        def fit_lift(self, part):
+            if part.ranges is not None:
+                seen.append({i for i, r in enumerate(part.ranges) if len(r)})
+                assert all(r.tolist() == [[0, 5]] for r in part.ranges if len(r))
+            return super().fit_lift(part)
 
-    request = Request.of("edmd", {"basis": "gaussians", "centers": 5})
-    request = Watching(request.name, request.settings)
+    request = Request("edmd", Watching(basis="gaussians", centers=5))
     estimate(FeatureStream.from_arrays(runs), request, 1, dim=1)
     assert len(seen) == 5
     left_out = [set(range(600)) - one for one in seen]

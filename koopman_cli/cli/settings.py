@@ -42,7 +42,7 @@ def grid_settings(
     from koopman_cli.errors import did_you_mean
     from koopman_cli.models import family
 
-    known = {name: tuple(f.name for f in fields(family(name).Settings)) for name in models}
+    known = {name: tuple(f.name for f in fields(family(name))) for name in models}
     found: dict[str, dict[str, tuple[str, ...]]] = {}
     for item in items:
         owner, own, text = split_setting(item)

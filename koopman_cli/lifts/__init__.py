@@ -12,10 +12,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from koopman_cli.devices import torch_device
 from koopman_cli.errors import ModelFileError
 from koopman_cli.types import Lift
 
-#: kind -> module with ``evaluate(lift, x) -> (n, m)``; a new lift is one file and one line.
+#: kind -> module with ``evaluate(lift, x) -> (n, m)``, or with ``function(lift, device, single)``
+#: that prepares such a function, on a GPU too; a new lift is one file and one line.
 LIFTS = {
     "identity": "koopman_cli.lifts.identity",
     "dictionary": "koopman_cli.lifts.dictionary",
@@ -54,6 +56,16 @@ def evaluator(
         return len(lift.names), module.function(lift, device, single=single)
     evaluate = module.evaluate
     return len(lift.names), lambda x: evaluate(lift, x)
+
+
+def device_for(kind: str, asked: str) -> Any:
+    """The torch device for a kind of lift, None for numpy on the processor.
+
+    ``auto`` keeps lifts on the processor that have no evaluation of their own elsewhere: they
+    are too narrow to gain from it.
+    """
+    own = kind in LIFTS and hasattr(import_module(LIFTS[kind]), "function")
+    return torch_device("cpu" if asked == "auto" and not own else asked)
 
 
 def apply(lift: Lift, x: NDArray[Any]) -> NDArray[Any]:

@@ -1,20 +1,20 @@
-"""Model families: a settings dataclass, a lift and a solver each; one table.
+"""Model families: one file and one line of the table each.
 
-A family module defines ``Settings`` (a frozen dataclass whose fields carry their meaning in
-``metadata["help"]``), ``solver(settings)``, ``fits_lift(settings)``,
-``needs_sample(settings)`` and ``make_lift(sample, spec, settings, seed)``. Everything else
-is written once.
+A family module defines ``Settings``, a frozen dataclass below
+:class:`koopman_cli.models.base.Family`: its fields are the settings, with their meaning in
+``metadata["help"]``, its methods what the family does with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib import import_module
-from typing import Any, Protocol, get_type_hints
+from typing import Any, get_type_hints
 
 from koopman_cli.errors import UsageError, did_you_mean
-from koopman_cli.types import FeatureSpec, Lift
+from koopman_cli.models.base import Family
+from koopman_cli.types import Kind
 
 #: family -> (module, meaning); a new family is one file and one line.
 MODELS = {
@@ -28,45 +28,16 @@ MODELS = {
 }
 
 
-def setting(meaning: str, default: Any) -> Any:
-    """A field of a family's settings, with its one-line meaning."""
-    return field(default=default, metadata={"help": meaning})
+#: What is taken for a kind of input where no family is asked for, and why.
+DEFAULTS: dict[Kind, tuple[str, str]] = {
+    "md": ("tica", "molecular dynamics is reversible in time"),
+    "field": ("dmd", "the input is a field"),
+    "array": ("vamp", "nothing is known of the array's symmetry in time"),
+}
 
 
-@dataclass(frozen=True)
-class Common:
-    """Settings that every linear family has."""
-
-    rtol: float = setting("cut-off of the whitening; 0: 1e-10 (float64) or 1e-6 (float32)", 0.0)
-    center: bool = setting("remove the means first", default=True)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.rtol < 1:
-            raise UsageError(
-                f"rtol {self.rtol:g}: not a relative cut-off", "give 0 (automatic) to below 1"
-            )
-
-
-class Family(Protocol):
-    """What a family module offers."""
-
-    Settings: type[Any]
-
-    def solver(self, settings: Any) -> Any:
-        """Which of "reversible", "eig", "svd" its moments are solved by."""
-
-    def fits_lift(self, settings: Any) -> bool:
-        """Whether the lift learns from data (and must be refitted for every fold)."""
-
-    def needs_sample(self, settings: Any) -> bool:
-        """Whether ``make_lift`` needs frames."""
-
-    def make_lift(self, sample: Any, spec: FeatureSpec, settings: Any, seed: int) -> Lift:
-        """The lift, from a sample of training frames where it needs one."""
-
-
-def family(name: str) -> Any:
-    """The module of a family.
+def family(name: str) -> type[Family]:
+    """The settings of a family, which are the family.
 
     Raises
     ------
@@ -75,16 +46,17 @@ def family(name: str) -> Any:
 
     Examples
     --------
-    >>> family("tica").Settings().reversible
-    True
+    >>> family("tica")().solver
+    'reversible'
     """
     if name not in MODELS:
         raise UsageError(f"no such model: {name!r}", did_you_mean(name, tuple(MODELS)))
-    return import_module(MODELS[name][0])
+    found: type[Family] = import_module(MODELS[name][0]).Settings
+    return found
 
 
-def make_settings(name: str, given: Mapping[str, Any]) -> Any:
-    """The settings dataclass of a family from texts or values, typed by its fields.
+def make_settings(name: str, given: Mapping[str, Any]) -> Family:
+    """The settings of a family from texts or values, typed by its fields.
 
     Raises
     ------
@@ -96,7 +68,7 @@ def make_settings(name: str, given: Mapping[str, Any]) -> Any:
     >>> make_settings("edmd", {"degree": "3"}).degree
     3
     """
-    cls = family(name).Settings
+    cls = family(name)
     hints = get_type_hints(cls)
     names = tuple(f.name for f in fields(cls))
     values = {}
@@ -108,6 +80,15 @@ def make_settings(name: str, given: Mapping[str, Any]) -> Any:
 
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def taking_fields() -> tuple[str, ...]:
+    """Families that can stand on the coordinates of a field.
+
+    >>> taking_fields()
+    ('tica', 'vamp', 'dmd', 'optdmd')
+    """
+    return tuple(name for name in MODELS if family(name).takes_fields)
 
 
 def _typed(where: str, value: Any, kind: type) -> Any:
@@ -134,10 +115,7 @@ def list_models() -> dict[str, tuple[str, tuple[SettingInfo, ...]]]:
     return {
         name: (
             meaning,
-            tuple(
-                SettingInfo(f.name, f.default, f.metadata["help"])
-                for f in fields(family(name).Settings)
-            ),
+            tuple(SettingInfo(f.name, f.default, f.metadata["help"]) for f in fields(family(name))),
         )
         for name, (_, meaning) in MODELS.items()
     }

@@ -10,9 +10,8 @@ et al., Exp. Fluids 57, 42 (2016); Hemati et al., Theor. Comput. Fluid Dyn. 31, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -20,12 +19,10 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError, UsageError, did_you_mean
 from koopman_cli.linalg import fix_signs
-from koopman_cli.models import setting
-from koopman_cli.models.pod import PodSettings, make_lift
-from koopman_cli.models.solve import Solution, Solver
-from koopman_cli.moments import Covariances
-
-__all__ = ["Settings", "arrange", "fits_lift", "make_lift", "needs_sample", "operator", "solver"]
+from koopman_cli.models.base import setting
+from koopman_cli.models.pod import PodSettings
+from koopman_cli.models.solve import Solution, Solver, solve
+from koopman_cli.moments import Covariances, Moments
 
 Matrix = NDArray[np.float64]
 
@@ -58,25 +55,31 @@ class Settings(PodSettings):
         if self.delays < 1:
             raise UsageError(f"delays {self.delays}: at least 1", "1 is the present alone")
 
+    flow: ClassVar[bool] = True
 
-def solver(settings: Settings) -> Solver:
-    """Eigenvalues of the regression."""
-    return "eig"
+    @property
+    def solver(self) -> Solver:
+        """Eigenvalues of the regression."""
+        return "eig"
 
+    @property
+    def exact_modes(self) -> bool:
+        """As set."""
+        return self.method == "exact"
 
-def fits_lift(settings: Settings) -> bool:
-    """Always: POD directions are those of the training frames."""
-    return True
-
-
-def needs_sample(settings: Settings) -> bool:
-    """Never a sample: POD reads every training frame."""
-    return False
-
-
-def operator(settings: Settings) -> Callable[[Covariances, Matrix], Matrix] | None:
-    """The regression of a variant; None for plain least squares."""
-    return {"plain": None, "fb": forward_backward, "tls": total_least_squares}[settings.variant]
+    def solve_moments(self, moments: Moments, precision: str, eps: float) -> Solution:
+        """The regression of the variant, modes by modulus and amplitude."""
+        found = solve(
+            moments,
+            self.solver,
+            center=self.center,
+            rtol=self.cutoff(precision),
+            eps=eps,
+            operator={"plain": None, "fb": forward_backward, "tls": total_least_squares}[
+                self.variant
+            ],
+        )
+        return arrange(found)
 
 
 def forward_backward(c: Covariances, white: Matrix) -> Matrix:

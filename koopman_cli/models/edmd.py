@@ -11,9 +11,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
+from numpy.typing import NDArray
+
 from koopman_cli.errors import UsageError, did_you_mean
+from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts.dictionary import dictionary
-from koopman_cli.models import Common, setting
+from koopman_cli.models.base import Family, setting
 from koopman_cli.models.solve import Solver
 from koopman_cli.types import FeatureSpec, Lift
 
@@ -21,7 +24,7 @@ _SOLVERS = ("eig", "svd", "reversible")
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Family):
     """Settings of EDMD."""
 
     basis: str = setting("monomials, fourier, gaussians, or several joined by +", "monomials")
@@ -43,36 +46,34 @@ class Settings(Common):
                 "edmd.width and edmd.period are lengths of 0 or more", "0 means automatic"
             )
 
+    @property
+    def solver(self) -> Solver:
+        """As set."""
+        return cast("Solver", self.solve)
 
-def solver(settings: Settings) -> Solver:
-    """As set."""
-    return cast("Solver", settings.solve)
+    def learns_lift(self, stream: FeatureStream) -> bool:
+        """The dictionary takes means, ranges and centres from data.
 
+        The span of monomials up to a degree does not depend on where they are centred, so only
+        the other bases learn anything that a fold could leak.
+        """
+        return self.basis != "monomials"
 
-def fits_lift(settings: Settings) -> bool:
-    """The dictionary takes means, ranges and centres from data.
+    @property
+    def needs_sample(self) -> bool:
+        """Always: even monomials are taken of standardised features."""
+        return True
 
-    The span of monomials up to a degree does not depend on where they are centred, so only
-    the other bases learn anything that a fold could leak.
-    """
-    return settings.basis != "monomials"
-
-
-def needs_sample(settings: Settings) -> bool:
-    """Always: even monomials are taken of standardised features."""
-    return True
-
-
-def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
-    """Fit the dictionary to a sample of training frames."""
-    return dictionary(
-        sample,
-        spec.names,
-        settings.basis.split("+"),
-        degree=settings.degree,
-        order=settings.order,
-        period=settings.period,
-        centers=settings.centers,
-        width=settings.width,
-        seed=seed,
-    )
+    def make_lift(self, sample: NDArray[Any], spec: FeatureSpec, seed: int) -> Lift:
+        """Fit the dictionary to a sample of training frames."""
+        return dictionary(
+            sample,
+            spec.names,
+            self.basis.split("+"),
+            degree=self.degree,
+            order=self.order,
+            period=self.period,
+            centers=self.centers,
+            width=self.width,
+            seed=seed,
+        )

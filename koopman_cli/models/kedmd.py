@@ -16,15 +16,21 @@ Muandet, J. Nonlinear Sci. 30, 283 (2020); Klus, Husic, Mollenhauer and Noe, Cha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from numpy.typing import NDArray
+
+from koopman_cli.blocks import plan_blocks
 from koopman_cli.errors import UsageError, did_you_mean
+from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts.kernel import Basis, kernel_lift, kernel_of
 from koopman_cli.lifts.kernelfunctions import Kernel, parse_kernel
-from koopman_cli.models import Common, setting
+from koopman_cli.memory import check_fits
+from koopman_cli.models.base import LIFT_FRAMES, Family, setting
 from koopman_cli.models.restrict import Reduction
 from koopman_cli.models.solve import Solver
+from koopman_cli.models.training import Training
 from koopman_cli.types import FeatureSpec, Lift
 
 SOLVERS = ("eig", "rrr", "reversible", "svd")
@@ -39,7 +45,7 @@ CANDIDATES = 5
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Family):
     """Settings of kernel EDMD."""
 
     kernel: str = setting(
@@ -79,33 +85,56 @@ class Settings(Common):
         if self.degree < 1:
             raise UsageError(f"kedmd.degree={self.degree}: at least 1", "for example degree=3")
 
+    @property
+    def solver(self) -> Solver:
+        """Reduced-rank regression is an eigenproblem in few directions."""
+        return cast("Solver", "eig" if self.solve == "rrr" else self.solve)
 
-def solver(settings: Settings) -> Solver:
-    """Reduced-rank regression is an eigenproblem in few directions."""
-    return cast("Solver", "eig" if settings.solve == "rrr" else settings.solve)
+    @property
+    def reduction(self) -> Reduction:
+        """The ridge and the directions of the regression."""
+        if self.solve == "rrr":
+            return Reduction(self.alpha, self.rank or 20, "rrr")
+        return Reduction(self.alpha, self.rank)
 
+    def learns_lift(self, stream: FeatureStream) -> bool:
+        """Always: landmarks and bandwidth are those of the training frames."""
+        return True
 
-def reduction(settings: Settings) -> Reduction:
-    """The ridge and the directions of the regression."""
-    if settings.solve == "rrr":
-        return Reduction(settings.alpha, settings.rank or 20, "rrr")
-    return Reduction(settings.alpha, settings.rank)
+    @property
+    def needs_sample(self) -> bool:
+        """Always: landmarks are frames."""
+        return True
 
+    @property
+    def sample_frames(self) -> int:
+        """At least as many as landmarks."""
+        return max(LIFT_FRAMES, self.landmarks)
 
-def fits_lift(settings: Settings) -> bool:
-    """Always: landmarks and bandwidth are those of the training frames."""
-    return True
+    def fit_lift(self, part: Training) -> Lift:
+        """The kernel lift, unless it needs more memory than there is."""
+        stream = part.stream
+        count = width(self, stream.n_frames)
+        plan = plan_blocks(stream.segments, [part.lag], count, window=stream.window)
+        sampled = min(stream.n_frames, CANDIDATES * count, LIFT_FRAMES)
+        check_fits(count, len(plan.is_block), sampled, part.where("kernel"))
+        return super().fit_lift(part)
 
+    def make_lift(self, sample: NDArray[Any], spec: FeatureSpec, seed: int) -> Lift:
+        """Choose landmarks among sample frames and fit the lift."""
+        count = width(self, len(sample))
+        # Below this the ridge leaves nothing of the variance.
+        floor = max(10 * self.alpha, 1e-12)
+        basis = Basis(count, self.basis, seed, floor, CANDIDATES)
+        return kernel_lift(sample, kernel(self, spec), basis)
 
-def needs_sample(settings: Settings) -> bool:
-    """Always: landmarks are frames."""
-    return True
+    def notes(self, lift: Lift) -> tuple[str, ...]:
+        """Kernel, landmarks, and how well they stand for all frames."""
+        return told(lift, self)
 
 
 def kernel(settings: Settings, spec: FeatureSpec) -> Kernel:
     """The kernel of the settings on the columns of the features."""
-    from dataclasses import replace
-
     factors = tuple(
         replace(f, bandwidth=f.bandwidth or settings.bandwidth)
         for f in parse_kernel(settings.kernel, spec.names)
@@ -121,16 +150,7 @@ def width(settings: Settings, frames: int) -> int:
     return min(settings.landmarks or automatic, frames)
 
 
-def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
-    """Choose landmarks among sample frames and fit the lift."""
-    count = width(settings, len(sample))
-    # Below this the ridge leaves nothing of the variance.
-    floor = max(10 * settings.alpha, 1e-12)
-    basis = Basis(count, settings.basis, seed, floor, CANDIDATES)
-    return kernel_lift(sample, kernel(settings, spec), basis)
-
-
-def notes(lift: Lift, settings: Settings) -> tuple[str, ...]:
+def told(lift: Lift, settings: Settings) -> tuple[str, ...]:
     """What is to be said of a fitted lift."""
     s, count = lift.settings, len(lift.names)
     how = "random features" if s["method"] == "fourier" else f"landmarks ({s['method']})"

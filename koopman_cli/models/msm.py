@@ -14,15 +14,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, SupportError, UsageError
+from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts.indicator import cluster, indicator
 from koopman_cli.linalg import fix_signs, sorted_eigh
-from koopman_cli.models import Common, setting
+from koopman_cli.models.base import Family, setting
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import Moments
 from koopman_cli.types import FeatureSpec, Lift
@@ -38,7 +39,7 @@ WARM_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
-class Settings(Common):
+class Settings(Family):
     """Settings of Markov state models."""
 
     clusters: int = setting("number of clusters by k-means", 100)
@@ -50,45 +51,58 @@ class Settings(Common):
                 f"msm.clusters={self.clusters}: at least two", "for example --set clusters=100"
             )
 
+    algebraic: ClassVar[bool] = False
 
-def solver(settings: Settings) -> Solver:
-    """Reversible: eigenvalues are real."""
-    return "reversible"
+    @property
+    def solver(self) -> Solver:
+        """Reversible: eigenvalues are real."""
+        return "reversible"
+
+    def learns_lift(self, stream: FeatureStream) -> bool:
+        """Given centres know nothing of the data; those of k-means do."""
+        return not self.centers
+
+    @property
+    def needs_sample(self) -> bool:
+        """Where k-means looks for centres."""
+        return not self.centers
+
+    def make_lift(self, sample: NDArray[Any], spec: FeatureSpec, seed: int) -> Lift:
+        """Indicators of the clusters."""
+        if not self.centers:
+            return cluster(sample, self.clusters, seed)
+        return indicator(read_centers(self.centers, len(spec.names)))
+
+    def solve_moments(self, moments: Moments, precision: str, eps: float) -> Solution:
+        """The maximum-likelihood estimate."""
+        return likeliest(moments)
+
+    def solve_near(self, moments: Moments, near: Solution, precision: str, eps: float) -> Solution:
+        """Begin with the stationary distribution of similar counts."""
+        return likeliest(moments, near.mean_x)
 
 
-def fits_lift(settings: Settings) -> bool:
-    """Given centres know nothing of the data; those of k-means do."""
-    return not settings.centers
-
-
-def needs_sample(settings: Settings) -> bool:
-    """Where k-means looks for centres."""
-    return not settings.centers
-
-
-def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
-    """Indicators of the clusters.
+def read_centers(path: str, features: int) -> Matrix:
+    """Cluster centres from a file, one row each.
 
     Raises
     ------
     DataError
-        If the file of centres is no array with a column per feature.
+        If the file is no array with a column per feature.
     """
-    if not settings.centers:
-        return cluster(sample, settings.clusters, seed)
     try:
-        points = np.load(Path(settings.centers), allow_pickle=False)
+        points: Matrix = np.load(Path(path), allow_pickle=False)
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{settings.centers!r}: no array of cluster centres ({error})", "save them as .npy"
+            f"{path!r}: no array of cluster centres ({error})", "save them as .npy"
         ) from None
     points = points[:, None] if points.ndim == 1 else points
-    if points.ndim != 2 or points.shape[1] != len(spec.names):
+    if points.ndim != 2 or points.shape[1] != features:
         raise DataError(
-            f"{settings.centers!r}: shape {points.shape}, but there are {len(spec.names)} features",
+            f"{path!r}: shape {points.shape}, but there are {features} features",
             "give one row per centre and one column per feature",
         )
-    return indicator(points)
+    return points
 
 
 def counts(moments: Moments) -> Matrix:
@@ -156,7 +170,7 @@ def reversible_flows(c: Matrix, start: Matrix | None = None) -> Matrix:
     return value
 
 
-def solve_moments(moments: Moments, start: Matrix | None = None) -> Solution:
+def likeliest(moments: Moments, start: Matrix | None = None) -> Solution:
     """Eigenfunctions of the maximum-likelihood matrix, as combinations of the indicators.
 
     Parameters

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError, UsageError
-from koopman_cli.models import setting
-from koopman_cli.models.pod import PodSettings, make_lift
+from koopman_cli.models.base import setting
+from koopman_cli.models.dmd import arrange
+from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solution, Solver
-
-__all__ = ["Settings", "fits_lift", "make_lift", "needs_sample", "optimise", "solver"]
+from koopman_cli.moments import Moments
 
 Matrix = NDArray[np.float64]
 Rates = NDArray[np.complex128]
@@ -49,20 +49,27 @@ class Settings(PodSettings):
         if self.center:
             raise UsageError("optdmd has no centring", "use --anomaly mean to remove the mean")
 
+    flow: ClassVar[bool] = True
+    refines: ClassVar[bool] = True
 
-def solver(settings: Settings) -> Solver:
-    """Eigenvalues, found by variable projection."""
-    return "eig"
+    @property
+    def solver(self) -> Solver:
+        """Eigenvalues, found by variable projection."""
+        return "eig"
 
+    def solve_moments(self, moments: Moments, precision: str, eps: float) -> Solution:
+        """What variable projection begins with: plain DMD."""
+        return arrange(super().solve_moments(moments, precision, eps))
 
-def fits_lift(settings: Settings) -> bool:
-    """Always: POD directions are those of the training frames."""
-    return True
-
-
-def needs_sample(settings: Settings) -> bool:
-    """Never a sample: POD reads every training frame."""
-    return False
+    def refine(self, plain: Solution, stretches: Sequence[Matrix], lag: int, seed: int) -> Solution:
+        """Variable projection on all snapshots at once."""
+        assert plain.eigenvalues is not None
+        parts = [Stretch(np.arange(len(rows)) / lag, rows) for rows in stretches]
+        start = np.log(np.where(plain.eigenvalues == 0, 1e-12, plain.eigenvalues))
+        rates = optimise(parts, start)
+        if self.bags:
+            rates = bagged(parts, rates, self.bags, seed)[0]
+        return arrange(solution_of(plain, rates, parts))
 
 
 # ------------------------------------------------------------------ variable projection

@@ -10,14 +10,11 @@ for short runs started out of equilibrium.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from koopman_cli.errors import UsageError
-from koopman_cli.lifts.identity import identity
-from koopman_cli.models import setting
+from koopman_cli.models.base import setting
 from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solver
-from koopman_cli.types import FeatureSpec, Lift
 
 
 @dataclass(frozen=True)
@@ -36,22 +33,12 @@ class Settings(PodSettings):
                 "tica.reweight needs centred moments", "leave out --set tica.center=false"
             )
 
+    @property
+    def solver(self) -> Solver:
+        """Reversible unless asked otherwise."""
+        return "reversible" if self.reversible else "eig"
 
-def solver(settings: Settings) -> Solver:
-    """Reversible unless asked otherwise."""
-    return "reversible" if settings.reversible else "eig"
-
-
-def fits_lift(settings: Settings) -> bool:
-    """Never: the identity knows nothing."""
-    return False
-
-
-def needs_sample(settings: Settings) -> bool:
-    """Never: the identity knows nothing."""
-    return False
-
-
-def make_lift(sample: Any, spec: FeatureSpec, settings: Settings, seed: int) -> Lift:
-    """Give the features themselves."""
-    return identity(spec)
+    @property
+    def reweights(self) -> bool:
+        """As set."""
+        return self.reweight
