@@ -48,7 +48,6 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.request import FLOWS
 from koopman_cli.types import Gap, Mode, States
 from koopman_cli.validation import assign_folds
 
@@ -328,7 +327,7 @@ def _asks_multiples(found: Estimate, view: View) -> bool:
     Flows are forecast instead, and frames with weights have no moments but at the lag.
     """
     weighted = found.request.reweights
-    return view.solver == "eig" and found.request.name not in FLOWS and not weighted
+    return view.solver == "eig" and not found.request.settings.flow and not weighted
 
 
 def _drifts(found: Estimate, view: View, moments: BlockMoments) -> tuple[Drift | None, ...]:
