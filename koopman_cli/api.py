@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from koopman_cli.features.field import build_field
 from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow import describe_flow
+from koopman_cli.heldout import open_test, refuse_shared
 from koopman_cli.models import DEFAULTS, make_settings
 from koopman_cli.request import Request
 from koopman_cli.results import analyse, project
@@ -41,7 +41,6 @@ from koopman_cli.source import (
     are_paths,
     check_unchanged,
     open_source,
-    open_test,
     reopen,
     summarize,
 )
@@ -147,7 +146,10 @@ def fit(
     request, ranked, reduced = request.completed(stream, lag)
     stream, finer = refined(stream, request, opened, read)
     test = open_test(options.test, stream, read, progress)
-    found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=test)
+    held = None if test is None else test.stream
+    if held is not None:
+        check_lag(lag, held)
+    found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=held)
     result = analyse(found, stream, scan)
     notes = (
         *stream.notes,
@@ -161,9 +163,15 @@ def fit(
     )
     result = replace(
         result,
-        input=summarize(opened, progress),
+        input=summarize(opened, progress, test),
         notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
-        warnings=_unique(*opened.stream.warnings, *stream.warnings, *reduced, *result.warnings),
+        warnings=_unique(
+            *opened.stream.warnings,
+            *stream.warnings,
+            *(() if held is None else held.warnings),
+            *reduced,
+            *result.warnings,
+        ),
         config=_config(source, replace(options, features=stream.spec.text), read, request, found),
         provenance=_provenance(command, options, begun),
     )
@@ -172,6 +180,8 @@ def fit(
         flow, model = describe_flow(found, stream, result.model, progress)
         result = replace(result, flow=flow, model=model)
     check_unchanged(opened)
+    if test is not None:
+        check_unchanged(test)
     return result
 
 
@@ -191,13 +201,7 @@ def _checked(options: FitOptions, source: Any) -> int | None:
             f"no such precision: {options.precision!r}", did_you_mean(options.precision, PRECISIONS)
         )
     torch_device(options.device)
-    if _listed(source) and options.test is not None and _listed(options.test):
-        both = _resolved(source) & _resolved(options.test)
-        if both:
-            raise UsageError(
-                f"{min(both)} is to be trained on and tested on",
-                "give other data to --test, or leave it out for held-out folds",
-            )
+    refuse_shared(source, options.test)
     return _dim(options.dim)
 
 
@@ -211,11 +215,6 @@ def with_delays(options: FitOptions) -> str | None:
     if number == 1 or "delays" in (options.features or ""):
         return options.features
     return f"{options.features}+delays:{number}" if options.features else f"delays:{number}"
-
-
-def _resolved(source: Any) -> set[str]:
-    paths = [source] if isinstance(source, (str, os.PathLike)) else source
-    return {str(Path(path).resolve()) for path in paths}
 
 
 def _family(options: FitOptions, stream: FeatureStream) -> tuple[str, tuple[str, ...]]:

@@ -20,8 +20,9 @@ from koopman_cli.candidates import Candidate
 from koopman_cli.errors import KoopmanError, ResourceError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import Design, Scorer, groups_of, is_fixed
+from koopman_cli.heldout import open_test
 from koopman_cli.request import Request
-from koopman_cli.source import open_source, open_test
+from koopman_cli.source import open_source
 from koopman_cli.types import ReadOptions, no_progress
 
 #: Dims that are wanted of a request at a lag.
@@ -149,7 +150,8 @@ def _work(order: Order, todo: Todo) -> Done | tuple[str, str, str]:
         stream = open_source(order.source, order.spec, order.read, no_progress).stream.cached()
         options = order.options
         test = open_test(options.test, stream, order.read, no_progress)
-        design = Design(order.lags, options.folds, options.repeats, test)
+        held = None if test is None else test.stream
+        design = Design(order.lags, options.folds, options.repeats, held)
         parts = list(work_here(options.requests(), stream, design, todo))
     except KoopmanError as error:
         # Exceptions of two arguments do not survive the way back; their parts do.

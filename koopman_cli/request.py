@@ -275,7 +275,7 @@ class Bound:
     ) -> tuple[list[Fold], int]:
         """Folds, and how many further readings they took."""
         if test is not None:
-            return self._test_parts(lift, test, count), 1
+            return self._test_parts(lift, test, count), 3 if self.request.reweights else 1
         if count < 2 or self.merged.n_blocks < 2:
             return [], 0
         if not self.request.learns(self.stream):
@@ -288,8 +288,16 @@ class Bound:
         return found, passes * len(found)
 
     def _test_parts(self, lift: Lift, test: FeatureStream, count: int) -> list[Fold]:
-        """A separate test set, in parts so that its score has an error."""
-        held, _ = replace(self.request, precision=self.precision).moments(test, [self.lag], lift)
+        """A separate test set, in parts so that its score has an error.
+
+        Where training frames are weighted, test frames are by the same function of the frame.
+        """
+        again = replace(self.request, precision=self.precision)
+        if self.request.reweights:
+            plain, _ = again.moments(self.stream, [self.lag], lift, plan=self.plan)
+            held = self._weighted(test, lift, plain.total(), plain.eps)
+        else:
+            held, _ = again.moments(test, [self.lag], lift)
         need = min(self.merged.frames, held.frames) / (4 * max(count, 1))
         held = held.merged(need)
         train = self.merged.total()
@@ -303,16 +311,12 @@ class Bound:
     def _refitted(self, held: list[int], ranges: list[NDArray[np.int64]], lift: Lift) -> Fold:
         """A fold whose lift (or weights) saw the training blocks only."""
         rest = self._rest(held)
-        function = evaluator(lift)
         again = replace(self.request, precision=self.precision)
         blocks, _ = again.moments(self.stream, [self.lag], lift, plan=self.plan)
         blocks = self._like_merged(blocks)
         if self.request.reweights:
-            weights, _ = koopman_weights(blocks.sum_joined(rest), function, blocks.eps)
-            blocks, _ = accumulate(
-                self.stream, [self.lag], lift=function, weights=weights, plan=self.plan,
-                precision="float64", progress=self.request.progress,
-            )  # fmt: skip
+            of_rest = blocks.sum_joined(rest)
+            blocks = self._weighted(self.stream, lift, of_rest, blocks.eps, plan=self.plan)
             blocks = self._like_merged(blocks)
         train = blocks.sum_joined(rest)
         bound = replace(self, merged=blocks, fixed=None)
@@ -321,6 +325,18 @@ class Bound:
             fixed = self.request.refined(self.stream, lift, self.lag, plain, ranges)
             bound = replace(bound, fixed=fixed)
         return Fold(train, blocks.sum_joined(held), bound.solve)
+
+    def _weighted(
+        self, stream: FeatureStream, lift: Lift, trained: Moments, eps: float, **blocks: Any
+    ) -> BlockMoments:
+        """Block moments of a stream, its frames weighted as the training moments ask for."""
+        function = evaluator(lift)
+        weights, _ = koopman_weights(trained, function, eps)
+        found, _ = accumulate(
+            stream, [self.lag], lift=function, weights=weights,
+            precision="float64", progress=self.request.progress, **blocks,
+        )  # fmt: skip
+        return found
 
     def _like_merged(self, blocks: BlockMoments) -> BlockMoments:
         """Blocks with the cuts of ``merged``."""

@@ -24,12 +24,13 @@ from koopman_cli.estimate import check_lag
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import GRID_BLOCKS, Design
 from koopman_cli.gridwork import Order, pieces, work_here, work_in_processes
+from koopman_cli.heldout import open_test, refuse_shared
 from koopman_cli.models import family
 from koopman_cli.request import Request
-from koopman_cli.source import Source, check_unchanged, open_source, open_test, summarize
+from koopman_cli.source import Source, check_unchanged, open_source, summarize
 from koopman_cli.store.journal import Journal
 from koopman_cli.store.plain import from_plain, to_plain
-from koopman_cli.types import Progress, ReadOptions, no_progress
+from koopman_cli.types import InputSummary, Progress, ReadOptions, no_progress
 from koopman_cli.units import parse_frames
 from koopman_cli.validation import fewer_folds
 
@@ -145,6 +146,7 @@ def score_grid(
     options, read = options or GridOptions(), read or ReadOptions()
     torch_device(options.device)
     requests = _checked(options).requests(progress)
+    refuse_shared(source, options.test)
     book = None if journal is None else Journal(journal)
     found = {} if book is None else {k: _stored(e) for k, e in book.read().items()}
     order: list[str] = []
@@ -152,13 +154,21 @@ def score_grid(
     for spec in options.features:
         opened = open_source(source, spec, read, progress)
         stream = opened.stream.cached()
-        stamp = _stamp(summarize(opened, progress), stream, read, options)
         test = open_test(options.test, stream, read, progress)
-        part = _FeatureSet(spec, stream, test, _lags(options, stream), stamp)
+        held = None if test is None else test.stream
+        lags = _lags(options, stream)
+        if held is not None:
+            check_lag(max(lags), held)
+        told = summarize(opened, progress, test)
+        stamp = _stamp(told, (stream, held), read, options)
+        part = _FeatureSet(spec, stream, held, lags, stamp)
         order += state.keys(part)
         state.run(source, part)
         check_unchanged(opened)
         state.warnings += [*opened.stream.warnings, *stream.warnings]
+        if test is not None:
+            check_unchanged(test)
+            state.warnings += test.stream.warnings
     cells = tuple(replace(found[key], key=key) for key in order if key in found)
     if not cells:
         raise SupportError(
@@ -212,26 +222,39 @@ def _stored(entry: Mapping[str, Any]) -> Candidate:
     return cell
 
 
-def _stamp(
-    told: Any, stream: FeatureStream, read: ReadOptions, options: GridOptions
-) -> dict[str, Any]:
-    """Everything besides the cell itself that its numbers depend on."""
-    files = [sha for _, sha, _ in told.files if sha]
-    if not files:
+def _contents(
+    files: tuple[tuple[str, str, int], ...], stream: FeatureStream | None
+) -> list[str] | None:
+    """SHA-256 of the files of a source, or of its columns where it is not of files."""
+    if stream is None:
+        return None
+    found = [sha for _, sha, _ in files if sha]
+    if not found:
         digest = hashlib.sha256()
         for i in range(len(stream.labels)):
             for chunk in stream.chunks(i):
                 digest.update(chunk.tobytes())
-        files = [digest.hexdigest()]
+        found = [digest.hexdigest()]
+    return found
+
+
+def _stamp(
+    told: InputSummary,
+    streams: tuple[FeatureStream, FeatureStream | None],
+    read: ReadOptions,
+    options: GridOptions,
+) -> dict[str, Any]:
+    """Everything besides the cell itself that its numbers depend on."""
+    stream, test = streams
     reading = to_plain(asdict(read))
     return {
         "version": __version__,
-        "files": files,
+        "files": _contents(told.files, stream),
         "frames": told.frames,
         "read": reading,
         "names": list(stream.spec.names),
         "features": stream.spec.text,
-        "test": None if options.test is None else [str(p) for p in options.test],
+        "test": _contents(told.test, test),
         "folds": options.folds,
         "repeats": options.repeats,
         "blocks": GRID_BLOCKS,

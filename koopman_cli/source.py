@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features import build_features, rebuild_features
-from koopman_cli.features.field import build_field, more_rows, rebuild_field
+from koopman_cli.features.field import build_field, rebuild_field
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
+from koopman_cli.io.samefile import find_twins, sha256
 from koopman_cli.types import FeatureSpec, InputSummary, Progress, ReadOptions, Trajectory
 
 Source = (
@@ -53,7 +53,8 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
     if isinstance(source, (str, os.PathLike)):
         source = [source]
     if are_paths(source):
-        stamps = tuple(_stamp(path) for path in source)
+        stamps = tuple(stamp(path) for path in source)
+        warned = check_twins(source)
         trajectories = open_trajectories(source, read, progress)
         if trajectories[0].kind == "field":
             stream = build_field(trajectories, spec, read, progress)
@@ -63,6 +64,7 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
             )
         # Stored with the model, so that new data give the same atoms.
         stream = replace(stream, spec=replace(stream.spec, select=read.select))
+        stream = stream.with_warnings(*warned)
         return Opened(stream, trajectories, stamps)
     arrays: Any = source
     stream = FeatureStream.from_arrays(arrays)
@@ -80,7 +82,26 @@ def are_paths(source: Any) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
     )
 
 
-def _stamp(path: Any) -> tuple[str, int, int]:
+def check_twins(paths: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Raise UsageError if a file is given twice, by name or link; a warning for a copy of one.
+
+    The same frames on both sides of a fold make its score meaningless.
+    """
+    twins = find_twins(map(str, paths))
+    if twins is None:
+        return ()
+    if twins.first == twins.second:
+        raise UsageError(f"{twins.first} is given twice", "name each file once")
+    if twins.linked:
+        raise UsageError(
+            f"{twins.first} and {twins.second} are one file under two names", "name each file once"
+        )
+    text = f"{twins.second} is a copy of {twins.first}: the same frames count twice, so held-out"
+    return (f"{text} scores and intervals are better than they should be; leave one out",)
+
+
+def stamp(path: Any) -> tuple[str, int, int]:
+    """A path with the size and the modification time of its file, -1 where there is none."""
     try:
         found = Path(path).stat()
     except OSError:
@@ -92,39 +113,38 @@ def _stamp(path: Any) -> tuple[str, int, int]:
 def check_unchanged(opened: Opened) -> None:
     """Raise DataError if a file changed since it was opened."""
     for path, size, modified in opened.stamps:
-        if _stamp(path) != (path, size, modified):
+        if stamp(path) != (path, size, modified):
             raise DataError(
                 f"{path} changed while it was read (is the simulation still writing?)",
                 "fit a copy, or give --end",
             )
 
 
-def summarize(opened: Opened, progress: Progress) -> InputSummary:
-    """What was read, with the sha256 of every file."""
+def summarize(opened: Opened, progress: Progress, test: Opened | None = None) -> InputSummary:
+    """What was read, and what a separate test set is, with the sha256 of every file."""
+    stream = opened.stream
+    return InputSummary(
+        opened.trajectories[0].kind if opened.trajectories else "array",
+        _files(opened, progress),
+        stream.n_frames,
+        stream.n_features,
+        stream.dt,
+        () if test is None else _files(test, progress),
+    )
+
+
+def _files(opened: Opened, progress: Progress) -> tuple[tuple[str, str, int], ...]:
+    """(path, sha256, frames) of the files of a source, (label, "", frames) of arrays."""
     stream = opened.stream
     if not opened.trajectories:
-        files = tuple(
-            (label, "", n) for label, n in zip(stream.labels, stream.lengths, strict=True)
-        )
-        return InputSummary("array", files, stream.n_frames, stream.n_features, stream.dt)
+        return tuple((label, "", n) for label, n in zip(stream.labels, stream.lengths, strict=True))
     records = [file for t in opened.trajectories for file in t.files]
     unique = {record.path: 0 for record in records}
     for record in records:
         unique[record.path] += record.frames
     total = sum(Path(path).stat().st_size for path in unique)
     with progress("hashing", total) as advance:
-        files = tuple((path, _sha256(path, advance), n) for path, n in unique.items())
-    kind = opened.trajectories[0].kind
-    return InputSummary(kind, files, stream.n_frames, stream.n_features, stream.dt)
-
-
-def _sha256(path: str, advance: Any) -> str:
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-            advance(len(piece))
-    return digest.hexdigest()
+        return tuple((path, sha256(path, advance), n) for path, n in unique.items())
 
 
 def reopen(
@@ -140,21 +160,3 @@ def reopen(
     return rebuild_features(
         trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
     )
-
-
-def open_test(
-    test: Any, stream: FeatureStream, read: ReadOptions, progress: Progress
-) -> FeatureStream | None:
-    """A separate test set (paths or arrays) with the features of ``stream``; None for none."""
-    if test is None:
-        return None
-    if isinstance(test, (str, os.PathLike)):
-        test = [test]
-    if are_paths(test):
-        trajectories = open_trajectories(test, read, progress)
-        if stream.field is not None:
-            return more_rows(stream, trajectories, read)
-        return rebuild_features(
-            trajectories, stream.spec, drop_nonfinite=read.drop_nonfinite, progress=progress
-        ).cached()
-    return FeatureStream.from_arrays(test)

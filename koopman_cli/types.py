@@ -426,13 +426,18 @@ class CoherentSets:
 
 @dataclass(frozen=True)
 class InputSummary:
-    """What was read, as ``summary.json`` tells it. ``files`` holds (path, sha256, frames)."""
+    """What was read, as ``summary.json`` tells it.
+
+    files : (path, sha256, frames) of what was trained on
+    test : the same of a separate test set, empty where there is none
+    """
 
     kind: Kind
     files: tuple[tuple[str, str, int], ...]
     frames: int
     features: int
     dt: TimeStep | None
+    test: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,8 @@ def test_one_number_per_frame_is_one_column(tmp_path):
         ("def f(x:\n", UsageError, r"mine.py, line 1: SyntaxError"),
         ("import no_such_module\n", UsageError, r"mine.py, line 1: ModuleNotFoundError"),
         ("def f(x):\n    return x\n    \ndef g(x):\n    1/0\n", DataError, ""),
-        ("def f(x):\n    return x[:1]\n", UsageError, r"shape \(1, 2\) for 4 frames"),
-        ("def f(x):\n    return x[:, :, None]\n", UsageError, r"shape \(4, 2, 1\)"),
+        ("def f(x):\n    return x[:1]\n", UsageError, r"shape \(1, 2\) for 10 frames"),
+        ("def f(x):\n    return x[:, :, None]\n", UsageError, r"shape \(10, 2, 1\)"),
         ("def f(x):\n    return x.astype(str)\n", UsageError, r"returned <U"),
         ("def f(x):\n    return x + 1j\n", UsageError, "complex128"),
         ("def f(x):\n    return x[:, :0]\n", UsageError, "no column"),
@@ -163,23 +163,100 @@ def test_faults_of_own_functions_name_file_and_cause(tmp_path, source, kind, say
     with pytest.raises(kind) as caught:
         on_array(path, function)
     if function == "g":
-        says = r"mine.py, line 5: g failed on frames 0 to 3: ZeroDivisionError"
+        says = r"mine.py, line 5: g failed on frames 0 to 9: ZeroDivisionError"
     assert re.search(says, str(caught.value))
 
 
 def test_failure_on_later_frames_names_them(tmp_path):
     """The frames at which it failed are named, not only the line."""
-    source = "def f(x):\n    if x.max() > 15:\n        raise ValueError('too big')\n    return x\n"
-    stream = on_array(write(tmp_path, source))
-    with pytest.raises(DataError, match=r"line 3: f failed on frames 8 to 9: ValueError: too big"):
+    source = "def f(x):\n    if x.max() > 601:\n        raise ValueError('too big')\n    return x\n"
+    stream = on_array(write(tmp_path, source), frames=400)
+    with pytest.raises(
+        DataError, match=r"line 3: f failed on frames 300 to 301: ValueError: too big"
+    ):
         rows(stream, size=2)
 
 
 def test_columns_that_come_and_go(tmp_path):
     """A function must return the same number of columns for every chunk."""
-    source = "def f(x):\n    return x if x.max() < 10 else x[:, :1]\n"
-    with pytest.raises(UsageError, match="returned 1 columns from frame 4 on, 2 before"):
-        rows(on_array(write(tmp_path, source)), size=2)
+    source = "def f(x):\n    return x if x.max() < 601 else x[:, :1]\n"
+    with pytest.raises(UsageError, match="returned 1 columns from frame 300 on, 2 before"):
+        rows(on_array(write(tmp_path, source), frames=400), size=2)
+
+
+DEPENDENT = {
+    "mean of what it is given": "    return x - x.mean(0)\n",
+    "mean of many only": "    return x - x.mean(0) if len(x) > 200 else x\n",
+    "small numbers": "    return 1e-9 * (x - x.mean(0))\n",
+    "first frame it is given": "    return x - x[0]\n",
+    "frames before": "    return x - np.roll(x, 1, axis=0)\n",
+    "random": "    return x + np.random.standard_normal(x.shape)\n",
+    "from some frame on": "    return x - x.mean(0) if x[0, 0] >= 400 else x\n",
+    "order in the chunk": "    return np.cumsum(x, axis=0)\n",
+}
+
+
+@pytest.mark.parametrize("body", DEPENDENT.values(), ids=DEPENDENT)
+def test_functions_that_depend_on_the_chunk_are_refused(tmp_path, body):
+    """Whatever of the other frames enters a row, also in large chunks or later ones only."""
+    path = write(tmp_path, "import numpy as np\ndef f(x):\n" + body)
+    with pytest.raises(UsageError, match="other values when it is given more frames"):
+        rows(on_array(path, frames=900), size=250)
+
+
+def test_frozen_frames_at_the_start_hide_nothing(tmp_path):
+    """A run whose first frames are all the same still shows that the mean is subtracted."""
+    path = write(tmp_path, "def f(x):\n    return x - x.mean(0)\n")
+    values = np.random.default_rng(0).standard_normal((900, 2))
+    values[:250] = values[0]
+    with pytest.raises(UsageError, match="other values"):
+        rows(build_features([array_trajectory(values)], f"python:{path}:f"))
+
+
+def test_a_function_may_fill_one_array_again_and_again(tmp_path):
+    """What it returns is copied: an output array of its own is no fault."""
+    path = write(
+        tmp_path,
+        "import numpy as np\nout = np.empty((10_000, 2))\n"
+        "def f(x):\n    out[:len(x)] = 2 * x\n    return out[:len(x)]\n",
+    )
+    stream = on_array(path, frames=500)
+    assert np.array_equal(rows(stream, size=60), 2 * np.arange(1000.0).reshape(500, 2))
+
+
+def test_rounding_is_no_dependence(tmp_path):
+    """Columns that differ in the last digits of single precision are accepted."""
+    path = write(
+        tmp_path,
+        "import numpy as np\ndef f(x):\n"
+        "    y = x.astype(np.float32) + 1e4\n    return y * (1 + 1e-7 * len(x) % 2)\n",
+    )
+    assert rows(on_array(path, frames=300)).shape == (300, 2)
+
+
+@pytest.mark.parametrize("leave", ["sys.exit()", "sys.exit(0)", "raise GeneratorExit('bye')"])
+def test_a_function_cannot_end_the_program(tmp_path, leave):
+    """sys.exit in the function, or in its file, is an error that names it, not a success."""
+    inside = write(tmp_path, f"import sys\ndef f(x):\n    {leave}\n")
+    with pytest.raises(DataError, match=r"mine\.py, line 3: f failed on frames 0 to 9"):
+        on_array(inside)
+    outside = write(tmp_path, f"import sys\n{leave}\ndef f(x):\n    return x\n")
+    with pytest.raises(UsageError, match=r"mine\.py, line 2"):
+        on_array(outside)
+
+
+def test_ctrl_c_in_a_function_stays_ctrl_c(tmp_path):
+    """An interrupt while the function runs is not reported as a fault of it."""
+    path = write(tmp_path, "def f(x):\n    raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        on_array(path)
+
+
+def test_half_precision_of_a_function_is_said(tmp_path):
+    """float16 columns are taken, with a warning that names the function."""
+    path = write(tmp_path, "def f(x):\n    return (x / 100).astype('float16')\n")
+    (warning,) = on_array(path).warnings
+    assert "f returns float16" in warning
 
 
 def test_missing_file_and_missing_function(tmp_path):

@@ -167,12 +167,28 @@ class FeatureStream:
         Raises
         ------
         DataError
-            If there is nothing in them, they differ in d, or a value is not finite.
+            If there is nothing in them, they are no numbers, differ in d, or a value is not
+            finite.
         """
-        data = [np.asarray(a) for a in ([arrays] if isinstance(arrays, np.ndarray) else arrays)]
+        try:
+            data = [np.asarray(a) for a in ([arrays] if isinstance(arrays, np.ndarray) else arrays)]
+        except ValueError as error:
+            raise DataError(
+                f"rows of different length: {error}", "give arrays of shape (frames, d)"
+            ) from None
         data = [a[:, None] if a.ndim == 1 else a for a in data]
-        if not data or any(a.ndim != 2 for a in data):
-            raise DataError("expected arrays of shape (frames, d)", "reshape each to two axes")
+        if not data or any(a.ndim != 2 or 0 in a.shape for a in data):
+            shapes = ", ".join(str(a.shape) for a in data[:3])
+            raise DataError(
+                f"expected arrays of shape (frames, d), got {shapes or 'none'}",
+                "reshape each to two axes, with at least one frame and one column",
+            )
+        odd = next((a.dtype for a in data if a.dtype.kind not in "biufc"), None)
+        if odd is not None:
+            raise DataError(
+                f"an array holds values of type {odd}, not numbers",
+                "save plain numbers, for example with array.astype('float64')",
+            )
         if len({a.shape[1] for a in data}) > 1:
             raise DataError(
                 f"arrays differ in columns: {sorted({a.shape[1] for a in data})}",

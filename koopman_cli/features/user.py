@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,12 @@ from koopman_cli.errors import DataError, FileError, UsageError, did_you_mean
 from koopman_cli.features.base import Block, Chunk, Context, State
 from koopman_cli.types import Frames
 
-#: Frames on which the function is tried before the data are read.
-_TRIAL_FRAMES = 4
+#: Frames on which the function is tried before the data are read, and their bytes at most.
+_TRIAL_FRAMES = 192
+_TRIAL_BYTES = 16 * 2**20
+
+#: Windows of those frames that must give what all of them give together.
+_WINDOWS = ((0, 1), (63, 64), (64, 66), (31, 38), (100, 160), (5, 6), (120, 121), (0, 191))
 
 
 @dataclass(frozen=True)
@@ -56,18 +61,17 @@ def prepare_function(context: Context, options: tuple[str, ...], state: State | 
     """
     path, name = options
     function = _load(Path(path), name)
-    first = [context.frame(k) for k in range(min(_TRIAL_FRAMES, context.first.n_frames))]
-    chunk = Chunk(_join(first), context.first.topology)
+    chunk = Chunk(_trial(context), context.first.topology)
     columns = _evaluate(function, chunk)
-    _check_framewise(function, context, first, columns)
+    _check_framewise(function, chunk, columns, _WINDOWS)
     width = columns.shape[1]
     return Block(
         names=_labels(function, "names", width, tuple(f"{name}{k + 1}" for k in range(width))),
         units=_labels(function, "units", width, ("",) * width),
-        compute=lambda chunk: _checked(function, chunk, width),
+        compute=_Columns(function, width),
         state={"sha256": function.digest},
         scratch=64 * (3 * context.first.topology.n_atoms if context.first.topology else width),
-        warnings=_changed(function, state),
+        warnings=(*_changed(function, state), *_coarse(function, columns)),
     )
 
 
@@ -86,9 +90,11 @@ def _load(path: Path, name: str) -> _Function:
     module.__file__ = str(path)
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)  # noqa: S102 - as asked for
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UsageError(
-            f"{path}{_line(error, path)}: {type(error).__name__}: {error}",
+            f"{path}{_line(error, path)}: {_said(error)}",
             "correct the file; it is run as it stands",
         ) from error
     functions = [key for key, value in vars(module).items() if callable(value)]
@@ -102,7 +108,13 @@ def _load(path: Path, name: str) -> _Function:
     return _Function(path, name, vars(module)[name], digest)
 
 
-def _line(error: Exception, path: Path) -> str:
+def _said(error: BaseException) -> str:
+    """An exception in words; sys.exit() may come with a number, a text or nothing."""
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return f"it ends the program ({text})" if isinstance(error, SystemExit) else text
+
+
+def _line(error: BaseException, path: Path) -> str:
     """The last line of the user's file that the error passed through."""
     if isinstance(error, SyntaxError) and error.lineno:
         return f", line {error.lineno}"
@@ -114,14 +126,29 @@ def _line(error: Exception, path: Path) -> str:
     return f", line {lines[-1]}" if lines else ""
 
 
-def _join(frames: list[Frames]) -> Frames:
-    cells = [f.cell for f in frames]
+def _trial(context: Context) -> Frames:
+    """The first frames of the input, as many as are tried."""
+    values = context.frame().values
+    count = max(4, min(_TRIAL_FRAMES, _TRIAL_BYTES // max(1, values.nbytes)))
+    found: list[Frames] = []
+    for frames in context.first.read(count):
+        found.append(_taken(frames, range(min(count, len(frames.values)))))
+        count -= len(frames.values)
+        if count <= 0:
+            break
+    cells = [f.cell for f in found]
     whole = all(c is not None for c in cells)
     return Frames(
-        frames[0].start,
-        np.concatenate([f.values for f in frames]),
+        0,
+        np.concatenate([f.values for f in found]),
         np.concatenate([c for c in cells if c is not None]) if whole else None,
     )
+
+
+def _taken(frames: Frames, rows: range) -> Frames:
+    part = slice(rows.start, rows.stop)
+    cell = None if frames.cell is None else frames.cell[part]
+    return Frames(frames.start + rows.start, frames.values[part], cell)
 
 
 def _evaluate(function: _Function, chunk: Chunk) -> NDArray[Any]:
@@ -132,12 +159,14 @@ def _evaluate(function: _Function, chunk: Chunk) -> NDArray[Any]:
     )
     given = copy.frames.values if chunk.topology is None else copy.trajectory
     try:
-        result = np.asarray(function.call(given))
-    except Exception as error:
+        # A copy: the function may fill one array of its own again and again.
+        result = np.array(function.call(given))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise DataError(
             f"{function.path}{_line(error, function.path)}: {function.name} failed on frames "
-            f"{chunk.frames.start} to {chunk.frames.start + len(chunk) - 1}: "
-            f"{type(error).__name__}: {error}",
+            f"{chunk.frames.start} to {chunk.frames.start + len(chunk) - 1}: {_said(error)}",
             "correct the function, or the frames it stumbles on",
         ) from error
     result = result[:, None] if result.ndim == 1 else result
@@ -153,30 +182,73 @@ def _evaluate(function: _Function, chunk: Chunk) -> NDArray[Any]:
     return result
 
 
-def _checked(function: _Function, chunk: Chunk, width: int) -> NDArray[Any]:
-    columns = _evaluate(function, chunk)
-    if columns.shape[1] != width:
-        raise UsageError(
-            f"{function.where} returned {columns.shape[1]} columns from frame "
-            f"{chunk.frames.start} on, {width} before",
-            "return the same columns for every frame",
-        )
-    return columns
+class _Columns:
+    """The function as a featurizer computes it, tried anew on chunk 1, 2, 4, 8, ... it is given."""
+
+    def __init__(self, function: _Function, width: int) -> None:
+        self.function, self.width, self.seen = function, width, 0
+
+    def __call__(self, chunk: Chunk) -> NDArray[Any]:
+        """(n, width) columns of a chunk of n frames."""
+        function = self.function
+        columns = _evaluate(function, chunk)
+        if columns.shape[1] != self.width:
+            raise UsageError(
+                f"{function.where} returned {columns.shape[1]} columns from frame "
+                f"{chunk.frames.start} on, {self.width} before",
+                "return the same columns for every frame",
+            )
+        self.seen += 1
+        if self.seen & (self.seen - 1) == 0:
+            middle = len(chunk) // 2
+            _check_framewise(function, chunk, columns, ((0, 1), (middle, middle + 5)))
+        return columns
 
 
 def _check_framewise(
-    function: _Function, context: Context, frames: list[Frames], together: NDArray[Any]
+    function: _Function,
+    chunk: Chunk,
+    together: NDArray[Any],
+    windows: Sequence[tuple[int, int]],
 ) -> None:
-    """Chunks must not matter: frames one by one give what they give together."""
-    apart = np.concatenate([_evaluate(function, Chunk(f, context.first.topology)) for f in frames])
-    if apart.shape != together.shape or not np.allclose(
-        apart, together, rtol=1e-4, atol=1e-6, equal_nan=True
-    ):
+    """Chunks must not matter: frames in smaller windows give what they give together.
+
+    Values may differ by rounding, measured against their size and the spread of the column.
+    """
+    together = _numbers(together)
+    finite = np.where(np.isfinite(together), together, np.nan)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column may hold nothing finite
+        spread = np.nan_to_num(np.nanmax(np.abs(finite - np.nanmean(finite, axis=0)), axis=0))
+    for begin, end in windows:
+        rows = range(begin, min(end, len(chunk)))
+        if not rows:
+            continue
+        apart = _numbers(_evaluate(function, Chunk(_taken(chunk.frames, rows), chunk.topology)))
+        expected = together[rows.start : rows.stop]
+        if apart.shape == expected.shape:
+            near = 1e-4 * np.minimum(np.abs(expected), np.abs(apart)) + 1e-5 * spread
+            with np.errstate(invalid="ignore"):
+                alike = (np.abs(apart - expected) <= near) | (apart == expected)
+            if (alike | (np.isnan(apart) & np.isnan(expected))).all():
+                continue
         raise UsageError(
             f"{function.where} gives a frame other values when it is given more frames with it",
             "let it treat each frame by itself (no mean over frames, no alignment to the "
-            "first one it is given)",
+            "first one it is given, no random numbers)",
         )
+
+
+def _numbers(columns: NDArray[Any]) -> NDArray[Any]:
+    """Columns in a type whose differences do not wrap."""
+    return columns.astype(np.complex128 if columns.dtype.kind == "c" else np.float64)
+
+
+def _coarse(function: _Function, columns: NDArray[Any]) -> tuple[str, ...]:
+    if columns.dtype != np.float16:
+        return ()
+    said = "returns float16, which keeps three decimal digits; slow modes may be lost in rounding"
+    return (f"{function.where} {said}",)
 
 
 def _labels(

@@ -18,7 +18,7 @@ from koopman_cli.io.options import check_options, refuse_idle
 from koopman_cli.io.parts import Part, read_parts
 from koopman_cli.io.readers import open_source
 from koopman_cli.io.source import Source
-from koopman_cli.io.times import judge, same
+from koopman_cli.io.times import agree, judge, same
 from koopman_cli.io.topology import Request
 from koopman_cli.types import (
     FileRecord,
@@ -126,7 +126,7 @@ def _separate(source: Source, options: ReadOptions) -> Trajectory:
 def _joined(sources: Sequence[Source], options: ReadOptions) -> Trajectory:
     steps = [_time_step(s, options) for s in sources]
     known = [(s.path, step) for s, (step, _) in zip(sources, steps, strict=True) if step]
-    _agree(known)
+    agree(known)
     dt = known[0][1] if known else None
     if any(step is None and s.n_frames > 1 for s, (step, _) in zip(sources, steps, strict=True)):
         dt = None
@@ -152,18 +152,6 @@ def _joined(sources: Sequence[Source], options: ReadOptions) -> Trajectory:
     )
     label = f"{sources[0].path} .. {sources[-1].path}" if len(sources) > 1 else sources[0].path
     return _trajectory(label, tuple(parts), _strided(dt, options.stride), segments, texts)
-
-
-def _agree(known: Sequence[tuple[str, TimeStep]]) -> None:
-    """Raise if two time steps differ, naming both."""
-    for path, step in known[1:]:
-        first_path, first = known[0]
-        if not same(first, step):
-            raise DataError(
-                f"time steps differ: {first.value:g} {first.unit} in {first_path},"
-                f" {step.value:g} {step.unit} in {path}",
-                "bring the files to one time step (--stride per file), or override with --dt",
-            )
 
 
 def _check_alike(sources: Sequence[Source]) -> None:
@@ -205,7 +193,7 @@ def _check_alike(sources: Sequence[Source]) -> None:
 def _one_step(trajectories: tuple[Trajectory, ...]) -> tuple[Trajectory, ...]:
     """All trajectories with one time step, or none where one of them has none."""
     known = [(t.label, t.dt) for t in trajectories if t.dt]
-    _agree(known)
+    agree(known)
     if not known:
         return trajectories
     lacking = [t.label for t in trajectories if t.dt is None and t.n_frames > 1]

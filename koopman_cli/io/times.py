@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.errors import DataError
 from koopman_cli.io.source import Source
 from koopman_cli.types import TimeStep
 from koopman_cli.units import SECONDS, convert
@@ -85,6 +87,18 @@ def judge(source: Source) -> tuple[TimeStep | None, tuple[str, ...]]:
         text = f"{path}: a frame every {value:g} ps: the unit of its time stamps looks wrong"
         return step, (f"{text} (--dt sets the time step)",)
     return step, ()
+
+
+def agree(known: Sequence[tuple[str, TimeStep]]) -> None:
+    """Raise a DataError if two of several (label, time step) differ, naming both."""
+    for path, step in known[1:]:
+        first_path, first = known[0]
+        if not same(first, step):
+            raise DataError(
+                f"time steps differ: {first.value:g} {first.unit} in {first_path},"
+                f" {step.value:g} {step.unit} in {path}",
+                "bring the files to one time step (--stride per file), or override with --dt",
+            )
 
 
 def same(a: TimeStep, b: TimeStep, tolerance: float = REGULAR) -> bool:

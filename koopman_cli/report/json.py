@@ -49,9 +49,15 @@ def quantity(q: Quantity | None) -> dict[str, Any] | None:
 
 def _input(found: InputSummary) -> dict[str, Any]:
     dt = found.dt
+    files, test = (
+        [{"path": p, "sha256": s, "frames": int(n)} for p, s, n in group]
+        for group in (found.files, found.test)
+    )
     return {
         "kind": found.kind,
-        "files": [{"path": p, "sha256": s, "frames": int(n)} for p, s, n in found.files],
+        "files": files,
+        # Only where there is one: the key tells a test set from held-out folds.
+        **({"test": test} if test else {}),
         "frames": int(found.frames),
         "features": int(found.features),
         "dt": None if dt is None else {"value": float(dt.value), "unit": dt.unit},

@@ -122,6 +122,10 @@ def _read_lines(result: FitResult) -> list[str]:
     lines += [f"  {path}: {frames} frames" for path, _, frames in read.files[:20]]
     if len(read.files) > 20:
         lines.append(f"  and {len(read.files) - 20} more files")
+    if read.test:
+        tested = ", ".join(f"{path} ({frames} frames)" for path, _, frames in read.test[:5])
+        more = f" and {len(read.test) - 5} more" if len(read.test) > 5 else ""
+        lines.append(f"Tested on: {tested}{more}")
     step = read.dt
     if step is None:
         lines.append("Time step: none known; times are in frames")
