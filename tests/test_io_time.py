@@ -182,6 +182,53 @@ def test_joined_arrays_drop_an_identical_boundary_frame(tmp_path):
     assert np.array_equal(read_all(trajectory, 7), data)
 
 
+def test_overlapping_parts_are_used_once(tmp_path):
+    """Parts that share several frames give the run itself, and the number of frames is said."""
+    run, paths = parts(tmp_path, [(0, 15), (11, 25), (22, 40)])
+    for options in ({}, {"stride": 3}, {"begin": "13", "end": "37"}):
+        (trajectory,) = open_trajectories(paths, ReadOptions(join=True, **options))
+        begin, end = int(options.get("begin", 0)), int(options.get("end", 40))
+        expected = run.xyz[begin : end : options.get("stride", 1)]
+        assert np.array_equal(read_all(trajectory, 4), expected)
+        assert len(trajectory.segments) == 1
+    four, three = trajectory.warnings
+    assert "the first 4 frames of" in four
+    assert "the first 3 frames of" in three
+
+
+def test_overlapping_arrays_are_used_once(tmp_path):
+    """Without time stamps the end of a part is looked for among the frames of the next."""
+    data = np.random.default_rng(0).normal(size=(300, 2))
+    np.save(tmp_path / "a1.npy", data[:111])
+    np.save(tmp_path / "a2.npy", data[80:])
+    (trajectory,) = open_trajectories(
+        [tmp_path / "a1.npy", tmp_path / "a2.npy"], ReadOptions(join=True)
+    )
+    assert np.array_equal(read_all(trajectory, 7), data)
+    assert any("first 31 frames" in w for w in trajectory.warnings)
+
+
+def test_a_branch_of_a_run_is_not_its_continuation(tmp_path):
+    """Frames of the same times but other values are kept, counted, and not paired across."""
+    _, paths = parts(tmp_path, [(0, 20)])
+    other = molecule(frames=40)[15:40]
+    other.time = np.arange(15.0, 40.0)
+    other.xyz += np.float32(0.01)
+    write_h5(other, tmp_path / "part10.h5")
+    (trajectory,) = open_trajectories([*paths, tmp_path / "part10.h5"], ReadOptions(join=True))
+    assert any("(5 frames of other values" in w for w in trajectory.warnings)
+    assert trajectory.segments.tolist() == [[0, 20], [20, 45]]
+
+
+@pytest.mark.parametrize("inner", [(20, 30), (8, 15)])
+def test_a_part_that_brings_nothing_is_refused(tmp_path, inner):
+    """A part inside the one before it exits 3 and is named."""
+    _, paths = parts(tmp_path, [(0, 30), inner])
+    error = failure(*paths, join=True)
+    assert error.code == 3
+    assert "part10.h5 holds nothing but" in str(error)
+
+
 def test_join_and_ensemble_exclude_each_other(tmp_path):
     """--join with --ensemble exits 2."""
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
