@@ -7,12 +7,13 @@ the band. Where they stay constant within their bands the lag no longer matters.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate_turns
+from koopman_cli.analysis.constancy import LagEstimate, first_constant
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences, mode_intervals
@@ -37,9 +38,6 @@ FINE_BYTES = 32 * 2**20
 #: Bytes that the moments of one reading may take; more lags are read in turns.
 SCAN_BYTES = 192 * 2**20
 
-#: Modes whose constancy decides.
-WATCHED = 2
-
 
 @dataclass(frozen=True)
 class LagBands:
@@ -49,6 +47,7 @@ class LagBands:
     times, low, high : (lags, modes) in frames, with 95% intervals; NaN where undefined
     eigenvalues : (lags, modes)
     reliable : per lag, whether the blocks are long and many enough for the interval
+    together : per lag, modes (from 0) that cannot be told apart and share one interval
     converged : index of the first lag from which the leading timescales are constant within
         their intervals, or None
     """
@@ -61,6 +60,7 @@ class LagBands:
     high: NDArray[np.float64]
     eigenvalues: NDArray[np.complex128]
     reliable: tuple[bool, ...]
+    together: tuple[tuple[tuple[int, ...], ...], ...]
     converged: int | None
     reason: str
     readings: int
@@ -97,24 +97,26 @@ def scan_timescales(
     (0, True)
     """
     ordered = sorted(set(lags))
-    rows, reliable, warnings = [], [], []
+    rows, estimates, together, warnings = [], [], [], []
     readings = 0
     for lag, blocks, precision, first in _moments(stream, request, ordered):
         readings += first
         try:
-            row, unreliable = _at_lag(request, blocks, precision, count)
+            row, found, groups = _at_lag(request, blocks, precision, count)
         except SupportError as error:
-            row, unreliable = np.full((4, count), np.nan, np.complex128), None
+            row, found, groups = _nothing(blocks, count)
             warnings.append(f"lag {lag} frames: {error}")
         rows.append(row)
-        reliable.append(unreliable is None)
+        estimates.append(found)
+        together.append(groups)
     eigenvalues, times, low, high = np.array(rows).transpose(1, 0, 2)
+    reliable = [found.reliable for found in estimates]
     if not np.isfinite(eigenvalues).any():
         raise SupportError(
             f"no model at any lag: {warnings[0]}", "take shorter lags, fewer features or more data"
         )
     bands = times.real, low.real, high.real
-    converged, reason = first_constant(ordered, *bands)
+    converged, reason = first_constant(estimates)
     if not all(reliable):
         shaky = [g for g, fine in zip(ordered, reliable, strict=True) if not fine]
         warnings.append(
@@ -128,6 +130,7 @@ def scan_timescales(
         *bands,
         eigenvalues,
         tuple(reliable),
+        tuple(together),
         converged,
         reason,
         readings,
@@ -182,18 +185,29 @@ def _turns(
             yield lag, blocks.at_lag(lag), precision, int(lag == blocks.lags[0])
 
 
-def _at_lag(
-    request: Request, blocks: BlockMoments, precision: str, count: int
-) -> tuple[NDArray[np.complex128], str | None]:
-    """(eigenvalue, time, low, high) x modes at one lag, and what makes the bands unreliable."""
+#: (eigenvalue, time, low, high) x modes, what each block contributes, modes not told apart.
+_AtLag = tuple[NDArray[np.complex128], LagEstimate, tuple[tuple[int, ...], ...]]
+
+
+def _nothing(blocks: BlockMoments, count: int) -> _AtLag:
+    """What a lag without a model has to tell."""
+    row = np.full((4, count), np.nan, np.complex128)
+    nothing = np.full((blocks.n_blocks, count), np.nan)
+    found = LagEstimate(blocks.lags[0], nothing[0], nothing, 1.0, blocks.frames, reliable=True)
+    return row, found, ()
+
+
+def _at_lag(request: Request, blocks: BlockMoments, precision: str, count: int) -> _AtLag:
+    """Timescales of one lag with their bands."""
     (lag,) = blocks.lags
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
     merged, unreliable = merge_blocks(blocks, slowest_timescale(solution, lag), lag)
-    row = np.full((4, count), np.nan, np.complex128)
+    row, nothing, _ = _nothing(blocks, count)
+    nothing = replace(nothing, reliable=unreliable is None)
     shown = _spectral(solution, merged, count)
     if shown is None:
-        return row, unreliable
+        return row, nothing, ()
     assert shown.eigenvalues is not None
     solver: Solver = "reversible" if request.solver == "svd" else request.solver
     times = implied_timescales(shown.eigenvalues, lag)
@@ -201,13 +215,25 @@ def _at_lag(
     order = np.argsort(-np.nan_to_num(times, nan=-1.0), kind="stable")[:count]
     k = min(keep_pairs(shown.eigenvalues, int(order.max()) + 1), shown.rank)
     center = request.settings.center
-    intervals = mode_intervals(influences(merged, shown, solver, k, center=center))
+    found = influences(merged, shown, solver, k, center=center)
+    intervals = mode_intervals(found)
     for j, i in enumerate(order):
         row[0, j], row[1, j] = shown.eigenvalues[i], times[i]
         interval = intervals[i].timescale
         if interval is not None and np.isfinite(times[i]):
             row[2, j], row[3, j] = (lag * end for end in interval)
-    return row, unreliable
+    # Differences between lags are taken on blocks that all lags have in common.
+    fine = found if merged is blocks else influences(blocks, shown, solver, k, center=center)
+    moves = nothing.influence.copy()
+    moves[:, : len(order)] = fine.log_time[:, order]
+    share = float(fine.stack.pairs.sum() / fine.stack.n)
+    place = {int(i): j for j, i in enumerate(order)}
+    groups = {tuple(sorted(place[j] for j in intervals[i].group if j in place)) for i in place}
+    return (
+        row,
+        replace(nothing, times=row[1].real, influence=moves, share=share),
+        tuple(sorted(group for group in groups if len(group) > 1)),
+    )
 
 
 def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution | None:
@@ -217,58 +243,3 @@ def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution 
     if not symmetric_in_time(blocks, solution, count):
         return None
     return in_own_span(blocks.total(), solution, min(count + 5, solution.rank))
-
-
-def first_constant(
-    lags: Sequence[int],
-    times: NDArray[np.float64],
-    low: NDArray[np.float64],
-    high: NDArray[np.float64],
-) -> tuple[int | None, str]:
-    """The first lag from which the leading timescales are constant within their intervals.
-
-    A timescale is compared with those at all longer lags up to its own length, and at least
-    up to twice the lag: beyond, little of the mode is left. A second timescale at or below
-    the lag is not asked to be constant.
-
-    Returns
-    -------
-    index or None, reason
-
-    Examples
-    --------
-    >>> times = np.array([[5.0], [9.0], [9.5], [9.6]])
-    >>> first_constant([1, 2, 4, 8], times, times - 1, times + 1)[0]
-    1
-    """
-    judged = False
-    for i, lag in enumerate(lags):
-        if lags[-1] < 2 * lag:
-            break
-        if not times[i, 0] > lag:
-            continue
-        judged = True
-        watched = [m for m in range(min(WATCHED, times.shape[1])) if times[i, m] > lag]
-        if all(_stays(lags, i, times[:, m], (low[:, m], high[:, m])) for m in watched):
-            return i, "the first lag from which the leading timescales stay within their intervals"
-    if not judged:
-        return None, "not converged: no timescale above a lag whose double is in the scan"
-    return None, (
-        "not converged: at every lag the leading timescales change at longer lags by more than "
-        "their intervals"
-    )
-
-
-def _stays(
-    lags: Sequence[int],
-    i: int,
-    times: NDArray[np.float64],
-    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> bool:
-    low, high = ends
-    reach = max(2 * lags[i], times[i])
-    later = [j for j in range(i + 1, len(lags)) if lags[j] <= reach]
-    if not np.isfinite(low[i]) or not later:
-        return False
-    overlap = (low[later] <= high[i]) & (high[later] >= low[i])
-    return bool(np.all(overlap))

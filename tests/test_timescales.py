@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from systems import AR1, OU, PRINZ
 
+from koopman_cli.analysis.constancy import LagEstimate, first_constant
 from koopman_cli.cli import koopman
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.lagscan import first_constant, scan_timescales
+from koopman_cli.lagscan import scan_timescales
 from koopman_cli.request import Request
+from koopman_cli.timescales import TimescaleOptions, timescales
 
 SEEDS = range(200)
+ALA2 = Path(__file__).parents[1] / "sample_data" / "ala2"
 
 
 def lorenz63(frames: int, dt: float, seed: int) -> np.ndarray:
@@ -106,11 +110,59 @@ def test_a_timescale_that_stays_is_constant():
     assert np.all(bands.times <= bands.high)
 
 
+@pytest.mark.parametrize(
+    ("system", "request_", "lags", "count"),
+    [
+        (OU, Request.of("edmd", {"degree": "3"}), range(1, 21), 2),
+        (PRINZ, Request.of("edmd", {"basis": "gaussians", "centers": "20"}), range(1, 13), 3),
+    ],
+    ids=["ou", "prinz"],
+)
+def test_systems_with_good_functions_are_constant(system, request_, lags, count):
+    """OU and Prinz in functions that hold their modes: constant from the first lag."""
+    arrays = system.simulate(0, 10_000, **({"walkers": 20} if system is PRINZ else {}))
+    bands = scan_timescales(FeatureStream.from_arrays(arrays), request_, lags, count)
+    assert bands.converged == 0
+
+
+def test_slow_rise_is_not_constant():
+    """Alanine dipeptide, four torsion columns: t rises from 30 to 80 ps, constant after 40 ps."""
+    runs = [str(ALA2 / f"run{i}.h5") for i in (1, 2)]
+    bands = timescales(runs, TimescaleOptions(tuple(map(str, range(1, 41))), features="torsions"))
+    rise = bands.times[:20, 0] * 5.0
+    assert rise[0] < 35 < 80 < rise[-1]
+    assert bands.converged is not None
+    assert bands.lags[bands.converged].value > 40
+
+
+def estimates(lags, times, own, common=0.1):
+    """Estimates at lags whose blocks share most of their noise and add some of their own."""
+    rng = np.random.default_rng(0)
+    shared = common / np.sqrt(40) * rng.standard_normal((40, 1))
+    return [
+        LagEstimate(
+            lag,
+            np.array([t]),
+            shared + own / np.sqrt(40) * rng.standard_normal((40, 1)),
+            1.0,
+            100_000,
+            reliable=True,
+        )
+        for lag, t in zip(lags, times, strict=True)
+    ]
+
+
+def test_differences_are_judged_by_their_own_error():
+    """A rise of 6% under bands of 10% is a rise where the noise is common, none where it is not."""
+    lags, rise = [1, 2, 4, 8, 16], [50.0, 53.0, 53.1, 53.0, 53.1]
+    assert first_constant(estimates(lags, rise, own=0.01))[0] == 1
+    assert first_constant(estimates(lags, rise, own=0.1))[0] == 0
+
+
 def test_constancy_needs_the_double_of_a_lag():
     """Where the scan ends before twice the lag, nothing is called constant."""
-    values = np.full((3, 1), 50.0)
-    assert first_constant([10, 15, 19], values, values - 5, values + 5)[0] is None
-    assert first_constant([10, 15, 20], values, values - 5, values + 5)[0] == 0
+    assert first_constant(estimates([10, 15, 19], [50.0] * 3, 0.05))[0] is None
+    assert first_constant(estimates([10, 15, 20], [50.0] * 3, 0.05))[0] == 0
 
 
 def test_scan_equals_single_fits():

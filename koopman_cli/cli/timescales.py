@@ -44,8 +44,8 @@ def command(**values: Any) -> None:
     """Follow implied timescales along the lag.
 
     PATH is trajectories, or the RUN of a fit, whose input, features, model and settings are
-    then taken. The first lag is named from which the leading timescales stay within their 95%
-    intervals; a timescale below its lag cannot be trusted.
+    then taken. The first lag is named from which the leading timescales change by no more than
+    the error of the change; a timescale below its lag cannot be trusted.
 
     \b
     koopman timescales traj.h5 --lag 1:100

@@ -57,6 +57,7 @@ def document(bands: LagBands) -> dict[str, Any]:
             "lag": lag(i),
             "timescales": [plain(_quantity(bands, i, m)) for m in modes],
             "reliable": bands.reliable[i],
+            "together": [[m + 1 for m in group] for group in bands.together[i]],
         }
         for i in range(len(bands.lags))
     ]
@@ -73,17 +74,33 @@ def document(bands: LagBands) -> dict[str, Any]:
 
 
 def csv_text(bands: LagBands) -> str:
-    """``timescales.csv``: one row per lag and mode; empty where there is no timescale."""
+    """``timescales.csv``: one row per lag and mode; empty where there is no timescale.
+
+    ``together`` names the modes, joined by +, that share the interval of a row.
+    """
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["lag_frames", "lag", "unit", "mode", "timescale", "low", "high", "reliable"])
+    head = ["lag_frames", "lag", "unit", "mode"]
+    table.writerow([*head, "timescale", "low", "high", "reliable", "together"])
     for i, lag in enumerate(bands.lags):
         for m in range(bands.times.shape[1]):
             q = _quantity(bands, i, m)
             cells = ["", "", ""] if q is None else [q.value, q.low, q.high]
             head = [lag.frames, lag.value, lag.unit, m + 1]
-            table.writerow([*head, *cells, str(bands.reliable[i]).lower()])
+            own = [_joined(group) for group in bands.together[i] if m in group]
+            table.writerow([*head, *cells, str(bands.reliable[i]).lower(), "".join(own)])
     return buffer.getvalue()
+
+
+def _joined(group: tuple[int, ...]) -> str:
+    """Modes as they are printed, "1+2"."""
+    return "+".join(str(m + 1) for m in group)
+
+
+def _marks(bands: LagBands, i: int) -> str:
+    """What is to be said of a row of the printed table."""
+    marks = [] if bands.reliable[i] else ["unreliable"]
+    return ", ".join([*marks, *(_joined(group) for group in bands.together[i])])
 
 
 def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
@@ -123,6 +140,12 @@ def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
     return figure
 
 
+def _ordinal(n: int) -> str:
+    """English ordinal of a small number above 1."""
+    ends = {2: "nd", 3: "rd"}
+    return f"{n}{ends.get(n % 10, 'th') if n % 100 // 10 != 1 else 'th'}"
+
+
 def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
     """Print timescales lag by lag."""
 
@@ -136,9 +159,12 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
     every = -(-len(bands.lags) // MOST_ROWS)
     for i in range(0, len(bands.lags), every):
         cells = [quantity(_quantity(bands, i, m)) for m in modes]
-        mark = "" if bands.reliable[i] else "unreliable"
-        add_row(table, [lag_text(bands.lags[i]), *cells, mark])
+        add_row(table, [lag_text(bands.lags[i]), *cells, _marks(bands, i)])
     console.print(table)
+    if every > 1:
+        say(f"Every {_ordinal(every)} of {len(bands.lags)} lags is shown; all are in the csv file.")
+    if any(bands.together[i] for i in range(0, len(bands.lags), every)):
+        say("Modes joined by + cannot be told apart at that lag: each has the interval of both.")
     say("")
     found = (
         ""
