@@ -11,29 +11,37 @@ from koopman_cli.cli.options import common_options, out_option
 from koopman_cli.errors import SupportError, UsageError
 
 
-@click.command(short_help="figures of a RUN: eigenfunctions, spectrum, timescales, ...")
+@click.command(short_help="figures of a RUN: eigenfunctions, spectrum, states, ...")
 @click.argument("run", type=click.Path())
 @click.argument("kinds", nargs=-1, metavar="[KIND]...")
 @click.option(
     "--format", "formats", default="png", show_default=True, help="png, pdf, svg; several by comma."
 )
 @click.option("--width", default="85mm", show_default=True, help="Width of the figure.")
+@click.option(
+    "--style",
+    metavar="paper|slides|dark",
+    default="paper",
+    show_default=True,
+    help="slides: larger type and lines; dark: light on a dark ground.",
+)
+@click.option("--mode", metavar="1:3", help="Modes to draw: 2, 1:3 (with its end) or 1,3.")
 @out_option("Directory for the files.  [default: RUN/figures]")
 @common_options
-def command(
-    run: str, kinds: tuple[str, ...], formats: str, width: str, out: str | None, **values: Any
-) -> None:
+def command(run: str, kinds: tuple[str, ...], formats: str, width: str, **values: Any) -> None:
     """Draw figures of a RUN directory.
 
-    KIND is spectrum, timescales, eigenfunctions, free-energy, coordinates, scores, states, ck
-    or pseudospectrum; all that have data are drawn where none is given.
+    KIND is spectrum, timescales, score, residuals, eigenfunctions, free-energy, coordinates,
+    features, states, network, ck, structures, coherent-sets, modes, reconstruction,
+    singular-values, forecast or pseudospectrum; all that have data are drawn where none is
+    given. Text stays text in pdf and svg, and the same RUN gives the same bytes.
 
     \b
     koopman plot traj.koopman
-    koopman plot traj.koopman eigenfunctions --format pdf,svg --width 170mm
+    koopman plot traj.koopman eigenfunctions --format pdf,svg --width 170mm --mode 1:2
     """
     from koopman_cli.cli.output import print_json, say
-    from koopman_cli.report.figures import save_figures
+    from koopman_cli.report.figures import ALIASES, save_figures
     from koopman_cli.report.run import open_run
 
     wanted = tuple(part.strip() for part in formats.split(",") if part.strip())
@@ -43,11 +51,14 @@ def command(
     written = save_figures(
         opened,
         list(kinds) or None,
-        Path(out) if out else opened.path / "figures",
+        Path(values["out"]) if values["out"] else opened.path / "figures",
         formats=wanted,
         width_mm=_millimetres(width),
+        modes=_modes(values["mode"]),
+        look=values["style"],
     )
-    missing = [kind for kind in kinds if not any(path.stem == kind for path in written)]
+    drawn = {path.stem for path in written}
+    missing = [kind for kind in kinds if ALIASES.get(kind, kind) not in drawn]
     if values["as_json"]:
         print_json({"figures": [str(path) for path in written]})
     else:
@@ -56,8 +67,31 @@ def command(
     if missing:
         raise SupportError(
             f"{run} has no data for {', '.join(missing)}",
-            "timescales needs --lag auto, scores needs --dim auto when fitting",
+            "timescales needs --lag auto, score needs --dim auto when fitting; states, network "
+            "and ck need a spectral gap; modes and forecast need a field",
         )
+
+
+def _modes(text: str | None) -> tuple[int, ...] | None:
+    """Numbers of modes: "2", "1:3" with its end, "1,3", or several of these.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these, or counts from 0.
+    """
+    if text is None:
+        return None
+    found: list[int] = []
+    try:
+        for part in text.split(","):
+            first, colon, last = part.partition(":")
+            found += range(int(first), int(last if colon else first) + 1)
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise UsageError(f"--mode {text}: no modes", "count from 1: --mode 2, 1:3 or 1,3")
+    return tuple(dict.fromkeys(found))
 
 
 def _millimetres(text: str) -> float:

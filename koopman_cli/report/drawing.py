@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from koopman_cli.types import FitResult
@@ -20,7 +22,52 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY = "#666666"
 SEQUENTIAL = "viridis"
 DIVERGING = "PuOr_r"
-UNVISITED = "#e4e4e4"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a style changes: how large everything is, and its colours.
+
+    scale : of type, lines and margins, at the same width of the figure
+    ink, paper : of lines and type, and of the background
+    grey, faint, unvisited : of lines that matter less, of shades, of bins without frames
+    """
+
+    scale: float = 1.0
+    ink: str = "#000000"
+    paper: str = "#ffffff"
+    grey: str = GREY
+    faint: str = "#dddddd"
+    unvisited: str = "#e4e4e4"
+    colours: tuple[str, ...] = COLOURS
+
+
+LOOKS = {
+    "paper": Look(),
+    "slides": Look(scale=1.4),
+    "dark": Look(
+        ink="#e8e8e8",
+        paper="#15181c",
+        grey="#9aa0a6",
+        faint="#2c3238",
+        unvisited="#2c3238",
+        colours=("#56B4E9", "#FF8A3D", "#2BC79A", "#E39AC6", "#7AA6FF", "#E6B422"),
+    ),
+}
+
+_LOOK: ContextVar[Look] = ContextVar("look", default=LOOKS["paper"])
+
+
+def look() -> Look:
+    """The look of the figure being drawn."""
+    return _LOOK.get()
+
+
+def colour(i: int) -> str:
+    """Colour of the i-th line or state, from 0; they repeat."""
+    colours = look().colours
+    return colours[i % len(colours)]
+
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -51,36 +98,63 @@ STYLE: Any = {
 }
 
 
+#: Settings that are lengths, and grow with the scale of a look.
+_LENGTHS = ("size", "width", "markersize")
+
+
 @contextmanager
-def style() -> Iterator[None]:
+def style(name: str = "paper") -> Iterator[None]:
     """The settings under which figures must be both drawn and saved."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        yield
+    chosen = LOOKS[name]
+    token = _LOOK.set(chosen)
+    try:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE | _colours(chosen) | _scaled(chosen.scale))
+            yield
+    finally:
+        _LOOK.reset(token)
+
+
+def _scaled(scale: float) -> dict[str, Any]:
+    return {
+        key: value * scale
+        for key, value in STYLE.items()
+        if key.rpartition(".")[2].endswith(_LENGTHS)
+    }
+
+
+def _colours(chosen: Look) -> dict[str, Any]:
+    ink = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
+    ground = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+    return dict.fromkeys(ink, chosen.ink) | dict.fromkeys(ground, chosen.paper)
+
+
+def _inches(millimetres: float) -> float:
+    return millimetres * MM * look().scale
 
 
 def new_figure(width_mm: float, height_mm: float) -> Figure:
-    """An empty figure of a size in mm, laid out without overlaps."""
+    """An empty figure of a size in mm (times the scale of the look), laid out without overlaps."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
-    return Figure(figsize=(width_mm * MM, height_mm * MM), layout=layout)
+    return Figure(figsize=(_inches(width_mm), _inches(height_mm)), layout=layout)
 
 
 def fixed_figure(width_mm: float, height_mm: float) -> Figure:
     """An empty figure whose axes are put in place by :func:`place`."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width_mm * MM, height_mm * MM))
+    return Figure(figsize=(_inches(width_mm), _inches(height_mm)))
 
 
 def place(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes at a position given in mm."""
-    across, up = (float(inches) / MM for inches in figure.get_size_inches())
+    """Axes at a position given in mm (times the scale of the look)."""
+    across, up = (float(inches) / _inches(1.0) for inches in figure.get_size_inches())
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
@@ -117,6 +191,15 @@ def column_labels(result: FitResult) -> list[str]:
         if eigenvalues is not None and i + 1 < len(eigenvalues) and eigenvalues[i].imag > 0:
             labels[i], labels[i + 1] = f"Re mode {i + 1}", f"Im mode {i + 1}"
     return labels
+
+
+def pick(modes: Sequence[int] | None, there: int, usual: int) -> list[int]:
+    """Columns, from 0, of the modes asked for (numbered from 1), or the usual number of them.
+
+    >>> pick(None, 8, 3), pick((2, 3, 9), 8, 3)
+    ([0, 1, 2], [1, 2])
+    """
+    return list(range(usual)) if modes is None else [m - 1 for m in modes if 1 <= m <= there]
 
 
 def energy_label(result: FitResult) -> str:

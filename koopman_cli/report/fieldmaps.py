@@ -1,7 +1,8 @@
-"""Figures of fields: modes as maps, reconstruction against truth, singular values, forecasts."""
+"""Figures of fields as maps: modes, and reconstruction against truth."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +11,11 @@ from numpy.typing import NDArray
 
 from koopman_cli.geometry import Geometry, scatter
 from koopman_cli.report.drawing import (
-    COLOURS,
     DIVERGING,
-    GREY,
     SEQUENTIAL,
     fixed_figure,
     frame_time,
-    new_figure,
+    look,
     place,
 )
 from koopman_cli.types import FitResult, Mode
@@ -29,7 +28,10 @@ if TYPE_CHECKING:
 MAX_MODES = 4
 
 #: Margins in mm: left of the first map, between two, right (colour bar), above and below.
-LEFT, BETWEEN, RIGHT, TITLE, BOTTOM, BAR = 12.5, 2.5, 14.0, 4.5, 9.0, 2.0
+LEFT, BETWEEN, RIGHT, TITLE, BOTTOM, BAR = 12.5, 2.5, 16.5, 4.5, 9.0, 2.0
+
+#: Another line of a title, in mm.
+LINE = 3.2
 
 #: Outliers are cut at this quantile of |value|, so that one cell does not pale all others.
 CUT = 0.995
@@ -60,7 +62,7 @@ def _label(geometry: Geometry, name: str) -> str:
     return f"{words.get(name.lower(), name)} ({unit})" if unit else words.get(name.lower(), name)
 
 
-def _plane(geometry: Geometry, strength: NDArray[Any]) -> Plane | None:
+def plane_of(geometry: Geometry, strength: NDArray[Any]) -> Plane | None:
     """The plane of a geometry; None where its cells do not lie in one."""
     names = geometry.plane
     if names is None:
@@ -94,13 +96,14 @@ def _plane(geometry: Geometry, strength: NDArray[Any]) -> Plane | None:
     )
 
 
-def _edges(centres: NDArray[Any]) -> NDArray[Any]:
+def edges_of(centres: NDArray[Any]) -> NDArray[Any]:
+    """Edges of cells half way between their centres."""
     middle = (centres[1:] + centres[:-1]) / 2
     first, last = 2 * centres[0] - middle[0], 2 * centres[-1] - middle[-1]
     return np.concatenate([[first], middle, [last]])
 
 
-def _height(plane: Plane, width: float) -> float:
+def map_height(plane: Plane, width: float) -> float:
     """Height in mm of a map of a width, true to scale between 1:3 and 1:1."""
     ratio = np.ptp(plane.y) / max(float(np.ptp(plane.x)), 1e-300)
     return width * float(np.clip(ratio, 0.4, 1.1))
@@ -122,7 +125,7 @@ def _triangles(plane: Plane) -> Any:
     return made
 
 
-def _draw(axes: Axes, plane: Plane, geometry: Geometry, values: NDArray[Any], style: Any) -> Any:
+def draw_map(axes: Axes, plane: Plane, geometry: Geometry, values: NDArray[Any], style: Any) -> Any:
     """Draw one variable of a snapshot, (points,); masked cells stay white."""
     if plane.scattered:
         triangles = _triangles(plane)
@@ -134,7 +137,7 @@ def _draw(axes: Axes, plane: Plane, geometry: Geometry, values: NDArray[Any], st
     if names is not None and geometry.axes[0] == names[0]:
         table = table.T
     table = table[:, plane.order]
-    x, y = _edges(plane.x), _edges(plane.y)
+    x, y = edges_of(plane.x), edges_of(plane.y)
     drawn = axes.pcolormesh(x, y, np.ma.masked_invalid(table), rasterized=True, **style)
     _coast(axes, np.isnan(table), x, y)
     return drawn
@@ -145,17 +148,18 @@ def _coast(axes: Axes, masked: NDArray[np.bool_], x: NDArray[Any], y: NDArray[An
     across = masked[:, 1:] != masked[:, :-1]
     down = masked[1:] != masked[:-1]
     rows, columns = np.nonzero(across)
-    axes.vlines(x[columns + 1], y[rows], y[rows + 1], color=GREY, linewidth=0.5)
+    axes.vlines(x[columns + 1], y[rows], y[rows + 1], color=look().grey, linewidth=0.5)
     rows, columns = np.nonzero(down)
-    axes.hlines(y[rows + 1], x[columns], x[columns + 1], color=GREY, linewidth=0.5)
+    axes.hlines(y[rows + 1], x[columns], x[columns + 1], color=look().grey, linewidth=0.5)
 
 
-def _frame(axes: Axes, plane: Plane, *, left: bool, bottom: bool) -> None:
+def frame_map(axes: Axes, plane: Plane, *, left: bool, bottom: bool) -> None:
+    """Limits, ticks and labels of a map."""
     axes.spines[["top", "right"]].set_visible(True)
     axes.set_xlim(plane.x.min(), plane.x.max())
     axes.set_ylim(plane.y.min(), plane.y.max())
     if not plane.scattered:
-        x, y = _edges(plane.x), _edges(plane.y)
+        x, y = edges_of(plane.x), edges_of(plane.y)
         axes.set_xlim(x.min(), x.max())
         axes.set_ylim(max(y.min(), -90) if plane.degrees else y.min(),
                       min(y.max(), 90) if plane.degrees else y.max())  # fmt: skip
@@ -182,68 +186,87 @@ def _degrees(value: float) -> str:
     return "0" if turned == 0 else f"{abs(turned):g}{'E' if turned > 0 else 'W'}"
 
 
-def _number(value: float) -> str:
-    """Three digits with a true minus; powers of ten written as such.
+def _number(value: float, digits: int = 3) -> str:
+    """Some digits with a true minus; powers of ten written as such.
 
     >>> _number(-0.0783), _number(2.5e-7)
     ('\u22120.0783', '2.5·10\u207b\u2077')
     """
     small = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-    text = f"{value:.3g}"
+    text = f"{value:.{digits}g}"
     if "e" in text:
-        digits, power = text.split("e")
-        text = f"{digits}·10{str(int(power)).translate(small)}"
+        leading, power = text.split("e")
+        text = f"{leading}·10{str(int(power)).translate(small)}"
     return text.replace("-", "\u2212")
 
 
-def _title(mode: Mode, time_unit: str) -> str:
-    """Frequency (or period) and growth of a mode, with units, short enough for a column."""
+def _interval(
+    value: float, low: float | None, high: float | None, unit: str, digits: int = 3
+) -> str:
+    """Value, 95% interval where there is one, and unit."""
+    told = [_number(end, digits) for end in (low, high) if end is not None]
+    ends = f" [{', '.join(told)}]" if len(told) == 2 else ""
+    return f"{_number(value, digits)}{ends}{unit}"
+
+
+def mode_title(mode: Mode, time_unit: str) -> str:
+    """Frequency (or period), and below it growth, with intervals and units."""
     one = {"months": "month", "years": "year", "frames": "frame"}.get(time_unit, time_unit)
     per = f" /{one}" if one not in ("", "time units") else ""
-    growth = "" if mode.growth is None else f", growth {_number(mode.growth.value)}{per}"
     if mode.frequency is not None:
-        name = f"f = {mode.frequency.value:.4g}{per}"
+        q = mode.frequency
+        name = f"f = {_interval(q.value, q.low, q.high, per, 4)}"
         if time_unit == "months" and mode.period is not None:
-            name = f"period {mode.period.value / 12:.2g} years"
-        return f"Mode {mode.index}: {name}{growth}"
-    if mode.verdict == "invalid":
-        return f"Mode {mode.index}: left over, no mode"
-    return f"Mode {mode.index}: no oscillation{growth}"
+            q = mode.period
+            low, high = (None if e is None else e / 12 for e in (q.low, q.high))
+            name = f"period {_interval(q.value / 12, low, high, ' years')}"
+    else:
+        name = "left over, no mode" if mode.verdict == "invalid" else "no oscillation"
+    g = mode.growth
+    growth = "" if g is None else f"\ngrowth {_interval(g.value, g.low, g.high, per)}"
+    return f"Mode {mode.index}: {name}{growth}"
 
 
-def _drawn_modes(result: FitResult) -> list[tuple[int, Mode]]:
-    """Which modes are drawn: oscillations first, by their order in the table."""
+def drawn_modes(result: FitResult, modes: Sequence[int] | None = None) -> list[tuple[int, Mode]]:
+    """Which modes are drawn: those asked for, or resolved ones by their order in the table."""
     assert result.flow is not None
     rows = [
         (i, result.modes[h])
         for i, h in enumerate(result.flow.heads)
         if h < min(len(result.modes), result.model.dim) and result.modes[h].verdict != "invalid"
     ]
+    if modes is not None:
+        heads = [(i, result.modes[h]) for i, h in enumerate(result.flow.heads)
+                 if h < len(result.modes)]  # fmt: skip
+        return [row for row in heads if row[1].index in modes]
     moving = [row for row in rows if row[1].verdict == "resolved"]
     return (moving or rows)[:MAX_MODES]
 
 
-def modes(result: FitResult, width_mm: float = 85) -> Figure | None:
+def modes(
+    result: FitResult, width_mm: float = 85, modes: Sequence[int] | None = None
+) -> Figure | None:
     """Real and imaginary part of the leading modes, each row on one scale about zero."""
     flow = result.flow
     if flow is None:
         return None
-    rows = _drawn_modes(result)
-    geometry, valid = _place_of(result)
+    rows = drawn_modes(result, modes)
+    geometry, valid = place_of(result)
     full = scatter(flow.modes.T, valid, geometry)[:, 0].reshape(len(flow.modes.T), -1)
     strength = np.abs(full[[i for i, _ in rows]]).sum(axis=0) if rows else np.empty(0)
-    plane = _plane(geometry, strength) if rows else None
+    plane = plane_of(geometry, strength) if rows else None
     if plane is None:
         return None
     complex_modes = any(np.abs(full[i].imag[np.isfinite(full[i].imag)]).max() > 0 for i, _ in rows)
     across = 2 if complex_modes else 1
     map_width = (width_mm - LEFT - RIGHT - (across - 1) * BETWEEN) / across
-    map_height = _height(plane, map_width)
-    total = BOTTOM + TITLE + len(rows) * (map_height + TITLE + 1.0)
+    up = map_height(plane, map_width)
+    head = TITLE + LINE + 1.0
+    total = BOTTOM + TITLE + len(rows) * (up + head)
     figure = fixed_figure(width_mm, total)
     for r, (i, mode) in enumerate(rows):
-        base = total - TITLE - (r + 1) * (map_height + TITLE + 1.0) + 1.0
-        _mode_row(figure, (plane, geometry), full[i], mode, (base, map_width, map_height),
+        base = total - TITLE - (r + 1) * (up + head) + 1.0
+        _mode_row(figure, (plane, geometry), full[i], mode, (base, map_width, up),
                   last=r == len(rows) - 1, unit=frame_time(result)[1])  # fmt: skip
     names = ["real part", "imaginary part"][:across]
     for k, name in enumerate(names):
@@ -278,27 +301,29 @@ def _mode_row(
     drawn: Any = None
     for k, part in enumerate(parts):
         axes = place(figure, LEFT + k * (width + BETWEEN), base, width, height)
-        drawn = _draw(axes, plane, geometry, part, style)
-        _frame(axes, plane, left=k == 0, bottom=last)
+        drawn = draw_map(axes, plane, geometry, part, style)
+        frame_map(axes, plane, left=k == 0, bottom=last)
         if k == 0:
-            axes.set_title(_title(mode, unit), loc="left", pad=2.5)
+            axes.set_title(mode_title(mode, unit), loc="left", pad=2.5)
     side = place(figure, LEFT + len(parts) * (width + BETWEEN) - BETWEEN + 1.5, base, BAR, height)
+    _bar(figure, drawn, side, geometry.units[0], signed=True)
+
+
+def _bar(figure: Figure, drawn: Any, side: Axes, unit: str, *, signed: bool) -> None:
+    """A colour bar whose numbers stand alone: a power of ten above it would touch the title."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
     bar = figure.colorbar(drawn, cax=side)
-    bar.locator = _three()
+    bar.locator = MaxNLocator(3, symmetric=True) if signed else MaxNLocator(4)
+    bar.formatter = FuncFormatter(lambda value, _: _number(value) if abs(value) > 1e-12 else "0")
     bar.update_ticks()
-    bar.ax.ticklabel_format(useMathText=True, scilimits=(-2, 3))
     bar.outline.set_linewidth(0.4)
-    if geometry.units[0]:
-        bar.set_label(geometry.units[0])
+    if unit:
+        bar.set_label(unit)
 
 
-def _three() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(3, symmetric=True)
-
-
-def _place_of(result: FitResult) -> tuple[Geometry, NDArray[np.bool_]]:
+def place_of(result: FitResult) -> tuple[Geometry, NDArray[np.bool_]]:
+    """Geometry of the field, and which of its cells are not masked."""
     state = result.model.features.state
     return Geometry.from_arrays(state), np.asarray(state["valid"], bool)
 
@@ -308,9 +333,9 @@ def reconstruction(result: FitResult, width_mm: float = 85) -> Figure | None:
     flow = result.flow
     if flow is None:
         return None
-    geometry, valid = _place_of(result)
+    geometry, valid = place_of(result)
     both = scatter(np.stack([flow.truth, flow.guess]), valid, geometry)[:, 0].reshape(2, -1)
-    plane = _plane(geometry, np.abs(np.nan_to_num(both[0])))
+    plane = plane_of(geometry, np.abs(np.nan_to_num(both[0])))
     if plane is None:
         return None
     difference = both[1] - both[0]
@@ -320,7 +345,7 @@ def reconstruction(result: FitResult, width_mm: float = 85) -> Figure | None:
     main = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
     rest = {"cmap": DIVERGING, "vmin": -reach, "vmax": reach}
     width = width_mm - LEFT - RIGHT
-    height = _height(plane, width) * 0.8
+    height = map_height(plane, width) * 0.8
     total = BOTTOM + 3 * (height + TITLE + 1.0)
     figure = fixed_figure(width_mm, total)
     name = geometry.variables[0]
@@ -331,65 +356,9 @@ def reconstruction(result: FitResult, width_mm: float = 85) -> Figure | None:
     for r, (values, style, title) in enumerate(rows):
         base = total - (r + 1) * (height + TITLE + 1.0) + 1.0
         axes = place(figure, LEFT, base, width, height)
-        drawn = _draw(axes, plane, geometry, values, style)
-        _frame(axes, plane, left=True, bottom=r == 2)
+        drawn = draw_map(axes, plane, geometry, values, style)
+        frame_map(axes, plane, left=True, bottom=r == 2)
         axes.set_title(title, loc="left", pad=2.5)
-        bar = figure.colorbar(drawn, cax=place(figure, LEFT + width + 1.5, base, BAR, height))
-        bar.locator = _three() if r == 2 else bar.locator
-        bar.update_ticks()
-        bar.ax.ticklabel_format(useMathText=True, scilimits=(-2, 3))
-        bar.outline.set_linewidth(0.4)
-        if geometry.units[0]:
-            bar.set_label(geometry.units[0])
-    return figure
-
-
-def singular_values(result: FitResult, width_mm: float = 85) -> Figure | None:
-    """Decay of the POD singular values, and how many of them the model stands on."""
-    flow = result.flow
-    if flow is None:
-        return None
-    s = flow.singular_values / flow.singular_values[0]
-    rank = len(result.model.lift.names)
-    figure = new_figure(width_mm, 0.62 * width_mm)
-    axes = figure.add_subplot()
-    index = np.arange(1, len(s) + 1)
-    shown = s > 0
-    axes.semilogy(index[shown][rank:], s[shown][rank:], "o", color=GREY, markersize=2.5,
-                  markerfacecolor="white", label="left out")  # fmt: skip
-    axes.semilogy(index[:rank], s[:rank], "o", color=COLOURS[0], markersize=3.5, label="kept")
-    axes.axvline(rank + 0.5, color=COLOURS[1], linewidth=0.8, linestyle="--")
-    axes.annotate(f"rank {rank}", (rank + 0.5, 1), xytext=(3, -2), textcoords="offset points",
-                  color=COLOURS[1], va="top")  # fmt: skip
-    axes.set_xlim(0, min(len(s), max(4 * rank, 30)) + 1)
-    axes.set_xlabel("POD mode")
-    axes.set_ylabel("singular value / largest")
-    axes.legend(loc="upper right")
-    return figure
-
-
-def forecast(result: FitResult, width_mm: float = 85) -> Figure | None:
-    """Error of held-out forecasts against the horizon, beside persistence and climatology."""
-    flow = result.flow
-    if flow is None or flow.skill is None:
-        return None
-    skill = flow.skill
-    step, unit = frame_time(result)
-    figure = new_figure(width_mm, 0.62 * width_mm)
-    axes = figure.add_subplot()
-    curves = (
-        (skill.model, result.model.family, COLOURS[0], "-"),
-        (skill.persistence, "persistence", COLOURS[1], "--"),
-        (skill.climatology, "climatology", GREY, ":"),
-    )
-    for values, name, colour, line in curves:
-        axes.plot(skill.steps * step, values, line, color=colour, label=name)
-    largest = np.nanmax([skill.persistence, skill.climatology])
-    if np.nanmin(skill.model) < 0.03 * largest:
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(0, 1.3 * largest)
-    axes.set_xlabel(f"ahead ({unit})")
-    axes.set_ylabel("error per cell" + (f" ({skill.unit})" if skill.unit else ""))
-    axes.legend(loc="best")
+        side = place(figure, LEFT + width + 1.5, base, BAR, height)
+        _bar(figure, drawn, side, geometry.units[0], signed=r == 2)
     return figure

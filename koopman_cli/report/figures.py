@@ -9,8 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from koopman_cli.errors import UsageError, did_you_mean
-from koopman_cli.report import fieldmaps, lines, maps, setmaps, stateplots
-from koopman_cli.report.drawing import style
+from koopman_cli.report import (
+    featurebars,
+    fieldmaps,
+    flowplots,
+    lines,
+    maps,
+    molecules,
+    network,
+    residuals,
+    setmaps,
+    stateplots,
+)
+from koopman_cli.report.describe import alt_text
+from koopman_cli.report.drawing import LOOKS, style
 from koopman_cli.store.atomic import refusals, write_atomic
 from koopman_cli.types import FitResult
 
@@ -20,29 +32,41 @@ if TYPE_CHECKING:
     from koopman_cli.report.run import Run
 
 #: Every figure there is: (result, width in mm) -> Figure, or None where it has no data.
-KINDS: dict[str, Callable[[FitResult, float], Figure | None]] = {
+KINDS: dict[str, Callable[..., Figure | None]] = {
     "spectrum": lines.spectrum,
     "timescales": lines.timescales,
+    "score": lines.scores,
+    "residuals": residuals.residuals,
     "eigenfunctions": maps.eigenfunctions,
     "free-energy": maps.free_energy,
     "coordinates": lines.coordinates,
-    "scores": lines.scores,
+    "features": featurebars.features,
+    "states": stateplots.states,
+    "network": network.network,
+    "ck": stateplots.chapman_kolmogorov,
+    "structures": molecules.structures,
     "coherent-sets": setmaps.coherent_sets,
     "modes": fieldmaps.modes,
     "reconstruction": fieldmaps.reconstruction,
-    "singular-values": fieldmaps.singular_values,
-    "forecast": fieldmaps.forecast,
-    "states": stateplots.states,
-    "ck": stateplots.chapman_kolmogorov,
+    "singular-values": flowplots.singular_values,
+    "forecast": flowplots.forecast,
     "pseudospectrum": stateplots.pseudospectrum,
 }
 
-#: Formats, and the metadata that keeps dates and versions out of the files.
+#: Figures that draw some modes only, where asked.
+BY_MODE = frozenset({"timescales", "eigenfunctions", "coordinates", "features", "modes"})
+
+#: Other names of a figure.
+ALIASES = {"scores": "score", "chapman-kolmogorov": "ck"}
+
+#: Formats, the metadata that keeps dates and versions out of the files, and the name under
+#: which a format keeps the text for those who do not see the figure.
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "svg": {"Date": None, "Creator": None},
 }
+_DESCRIPTION = {"png": "Description", "pdf": "Subject", "svg": "Description"}
 
 
 def _known(names: Sequence[str], choices: Sequence[str], what: str) -> None:
@@ -51,7 +75,14 @@ def _known(names: Sequence[str], choices: Sequence[str], what: str) -> None:
             raise UsageError(f"unknown {what} {name!r}", did_you_mean(name, tuple(choices)))
 
 
-def draw(result: FitResult | Run, kind: str, *, width_mm: float = 85) -> Figure | None:
+def draw(
+    result: FitResult | Run,
+    kind: str,
+    *,
+    width_mm: float = 85,
+    modes: Sequence[int] | None = None,
+    look: str = "paper",
+) -> Figure | None:
     """One figure, to be shown in a notebook or saved.
 
     Parameters
@@ -62,6 +93,10 @@ def draw(result: FitResult | Run, kind: str, *, width_mm: float = 85) -> Figure 
         Key of :data:`KINDS`.
     width_mm : float
         Width; 85 mm is one column of most journals.
+    modes : sequence of int, optional
+        Modes to draw, numbered from 1, for the kinds in :data:`BY_MODE`.
+    look : str
+        "paper", "slides" (larger type and lines) or "dark".
 
     Returns
     -------
@@ -71,20 +106,45 @@ def draw(result: FitResult | Run, kind: str, *, width_mm: float = 85) -> Figure 
     Raises
     ------
     UsageError
-        If there is no such kind.
+        If there is no such kind or look.
     """
+    kind = ALIASES.get(kind, kind)
     _known([kind], list(KINDS), "figure")
+    _known([look], list(LOOKS), "style")
     found = result if isinstance(result, FitResult) else result.result
-    with style():
-        return KINDS[kind](found, width_mm)
+    chosen = {"modes": tuple(modes)} if modes is not None and kind in BY_MODE else {}
+    with style(look):
+        return KINDS[kind](found, width_mm / LOOKS[look].scale, **chosen)
 
 
-def encode_figure(figure: Figure, form: str) -> bytes:
-    """The bytes of a figure file, the same every time."""
+def encode_figure(
+    figure: Figure, form: str, *, description: str = "", look: str = "paper"
+) -> bytes:
+    """The bytes of a figure file, the same every time; ``description`` is kept inside."""
     buffer = io.BytesIO()
-    with style():
-        figure.savefig(buffer, format=form, metadata=FORMATS[form])
+    told = {_DESCRIPTION[form]: description} if description else {}
+    with style(look):
+        figure.savefig(buffer, format=form, metadata=FORMATS[form] | told)
     return buffer.getvalue()
+
+
+def check_figures(
+    kinds: Sequence[str] | None, formats: Sequence[str], width_mm: float, look: str
+) -> list[str]:
+    """The kinds to draw.
+
+    Raises
+    ------
+    UsageError
+        If a kind, a format or a style is unknown, or the width is not readable.
+    """
+    asked = list(KINDS) if kinds is None else [ALIASES.get(kind, kind) for kind in kinds]
+    _known(asked, list(KINDS), "figure")
+    _known(formats, list(FORMATS), "figure format")
+    _known([look], list(LOOKS), "style")
+    if not 40 <= width_mm / LOOKS[look].scale <= 1000:
+        raise UsageError(f"a figure {width_mm:g} mm wide is not readable", "40 to 1000 mm")
+    return list(dict.fromkeys(asked))
 
 
 def save_figures(
@@ -94,6 +154,8 @@ def save_figures(
     *,
     formats: Sequence[str] = ("png",),
     width_mm: float = 85,
+    modes: Sequence[int] | None = None,
+    look: str = "paper",
 ) -> tuple[Path, ...]:
     """Draw figures and write each as ``out_dir/KIND.FORMAT``.
 
@@ -109,6 +171,10 @@ def save_figures(
         Any of png, pdf, svg.
     width_mm : float
         Width of every figure.
+    modes : sequence of int, optional
+        Modes to draw, numbered from 1.
+    look : str
+        "paper", "slides" or "dark".
 
     Returns
     -------
@@ -118,24 +184,23 @@ def save_figures(
     Raises
     ------
     UsageError
-        If a kind or a format is unknown, or the width is below 40 mm.
+        If a kind, a format or a style is unknown, or the width is below 40 mm.
     FileError
         If the file system refuses.
     """
-    chosen = list(KINDS) if kinds is None else list(dict.fromkeys(kinds))
-    _known(chosen, list(KINDS), "figure")
-    _known(formats, list(FORMATS), "figure format")
-    if not 40 <= width_mm <= 1000:
-        raise UsageError(f"a figure {width_mm:g} mm wide is not readable", "40 to 1000 mm")
+    chosen = check_figures(kinds, formats, width_mm, look)
+    found = result if isinstance(result, FitResult) else result.result
     folder = Path(out_dir)
     with refusals(folder, "write"):
         folder.mkdir(parents=True, exist_ok=True)
     written = []
     for kind in chosen:
-        figure = draw(result, kind, width_mm=width_mm)
-        for form in formats if figure is not None else ():
-            assert figure is not None
+        figure = draw(found, kind, width_mm=width_mm, modes=modes, look=look)
+        if figure is None:
+            continue
+        said = alt_text(found, kind)
+        for form in formats:
             path = folder / f"{kind}.{form}"
-            write_atomic(path, encode_figure(figure, form))
+            write_atomic(path, encode_figure(figure, form, description=said, look=look))
             written.append(path)
     return tuple(written)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.report.drawing import (
-    COLOURS,
-    GREY,
+    colour,
     column_labels,
     frame_time,
+    look,
     new_figure,
+    pick,
     readable_unit,
 )
 from koopman_cli.types import FitResult, Mode, Projection, Score
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 #: Points per panel of a scatter over time; more only blacken it.
 MAX_POINTS = 5000
 
-_VERDICTS = {
-    "resolved": (COLOURS[0], "o"),
-    "unresolved": (GREY, "s"),
-    "invalid": (COLOURS[1], "X"),
-}
+#: Marker of every verdict; shape and colour both tell.
+_MARKERS = {"resolved": "o", "unresolved": "s", "invalid": "X"}
+
+
+def verdict_look(verdict: str) -> tuple[str, str]:
+    """Colour and marker of a verdict."""
+    shades = {"resolved": colour(0), "unresolved": look().grey, "invalid": colour(1)}
+    return shades[verdict], _MARKERS[verdict]
 
 
 # ------------------------------------------------------------------ spectrum
@@ -53,20 +58,20 @@ def _error_bar(mode: Mode, value: float) -> NDArray[Any] | None:
 
 def _stems(axes: Axes, values: list[tuple[Mode, complex]], dim: int) -> None:
     for mode, value in values:
-        colour, marker = _VERDICTS[mode.verdict]
-        axes.vlines(mode.index, 0.0, value.real, color=colour, linewidth=1.0)
+        own, marker = verdict_look(mode.verdict)
+        axes.vlines(mode.index, 0.0, value.real, color=own, linewidth=1.0)
         axes.errorbar(
             mode.index,
             value.real,
             yerr=_error_bar(mode, value.real),
             fmt=marker,
-            color=colour,
+            color=own,
             capsize=2,
             markersize=4,
-            markerfacecolor=colour if mode.index <= dim else "white",
+            markerfacecolor=own if mode.index <= dim else look().paper,
         )
     indices = [mode.index for mode, _ in values]
-    axes.axhline(0.0, color="black", linewidth=0.6)
+    axes.axhline(0.0, color=look().ink, linewidth=0.6)
     axes.set_xlim(min(indices) - 0.6, max(indices) + 0.6)
     axes.set_ylim(min(0.0, min(v.real for _, v in values) - 0.05), 1.02)
     axes.set_xticks(indices if len(indices) <= 12 else indices[:: math.ceil(len(indices) / 12)])
@@ -75,13 +80,13 @@ def _stems(axes: Axes, values: list[tuple[Mode, complex]], dim: int) -> None:
 
 def _plane(axes: Axes, values: list[tuple[Mode, complex]], dim: int) -> None:
     angle = np.linspace(0.0, 2 * np.pi, 361)
-    axes.plot(np.cos(angle), np.sin(angle), color="black", linewidth=0.6)
-    axes.axhline(0.0, color=GREY, linewidth=0.4)
-    axes.axvline(0.0, color=GREY, linewidth=0.4)
+    axes.plot(np.cos(angle), np.sin(angle), color=look().ink, linewidth=0.6)
+    axes.axhline(0.0, color=look().grey, linewidth=0.4)
+    axes.axvline(0.0, color=look().grey, linewidth=0.4)
     for mode, value in values:
-        colour, marker = _VERDICTS[mode.verdict]
-        face = colour if mode.index <= dim else "white"
-        axes.plot(value.real, value.imag, marker, color=colour, markersize=4, markerfacecolor=face)
+        own, marker = verdict_look(mode.verdict)
+        face = own if mode.index <= dim else look().paper
+        axes.plot(value.real, value.imag, marker, color=own, markersize=4, markerfacecolor=face)
     axes.set_aspect("equal")
     reach = max(1.0, *(abs(value) for _, value in values)) * 1.08
     axes.set_xlim(-reach, reach)
@@ -91,17 +96,18 @@ def _plane(axes: Axes, values: list[tuple[Mode, complex]], dim: int) -> None:
     axes.set_ylabel("Im λ")
 
 
-def _verdict_legend(axes: Axes, modes: list[Mode], dim: int) -> None:
+def verdict_legend(axes: Axes, modes: list[Mode], dim: int) -> None:
+    """Above the figure: the verdicts that occur, and that open markers lie beyond dim."""
     from matplotlib.lines import Line2D
 
-    def key(colour: str, marker: str, face: str, label: str) -> Line2D:
+    def key(shade: str, marker: str, face: str, label: str) -> Line2D:
         line = {"linestyle": "none", "marker": marker, "markersize": 4}
-        return Line2D([], [], color=colour, markerfacecolor=face, label=label, **line)  # type: ignore[arg-type]
+        return Line2D([], [], color=shade, markerfacecolor=face, label=label, **line)  # type: ignore[arg-type]
 
-    present = [name for name in _VERDICTS if any(mode.verdict == name for mode in modes)]
-    keys = [key(*_VERDICTS[name], _VERDICTS[name][0], name) for name in present]
+    present = [name for name in _MARKERS if any(mode.verdict == name for mode in modes)]
+    keys = [key(*verdict_look(name), verdict_look(name)[0], name) for name in present]
     if any(mode.index > dim for mode in modes):
-        keys.append(key(GREY, "o", "white", f"open: beyond dim {dim}"))
+        keys.append(key(look().grey, "o", look().paper, f"open: beyond dim {dim}"))
     axes.figure.legend(handles=keys, loc="outside upper left", ncols=len(keys), columnspacing=1.2)
 
 
@@ -118,14 +124,16 @@ def spectrum(result: FitResult, width_mm: float = 85) -> Figure | None:
     else:
         _stems(axes, values, result.model.dim)
         axes.set_ylabel(label)
-    _verdict_legend(axes, [mode for mode, _ in values], result.model.dim)
+    verdict_legend(axes, [mode for mode, _ in values], result.model.dim)
     return figure
 
 
 # ------------------------------------------------------------------ timescales
 
 
-def timescales(result: FitResult, width_mm: float = 85) -> Figure | None:
+def timescales(
+    result: FitResult, width_mm: float = 85, modes: Sequence[int] | None = None
+) -> Figure | None:
     """Implied timescales against lag; below the diagonal a timescale cannot be resolved."""
     scan = result.lag_scan
     if scan is None or not scan.lags or not np.isfinite(scan.timescales).any():
@@ -137,22 +145,25 @@ def timescales(result: FitResult, width_mm: float = 85) -> Figure | None:
     figure = new_figure(width_mm, 0.72 * width_mm)
     axes = figure.add_subplot()
     # the modes of the model and the next one, to see what they stand out from
-    shown = min(values.shape[1], max(2, result.model.dim) + 1, len(COLOURS))
-    for i in range(shown):
-        axes.plot(lags, values[:, i], "o-", color=COLOURS[i], label=f"mode {i + 1}", markersize=3)
+    usual = min(values.shape[1], max(2, result.model.dim) + 1, len(look().colours))
+    shown = pick(modes, values.shape[1], usual)
+    if not shown or not np.isfinite(values[:, shown]).any():
+        return None
+    for i in shown:
+        axes.plot(lags, values[:, i], "o-", color=colour(i), label=f"mode {i + 1}", markersize=3)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    positive = values[:, :shown][np.isfinite(values[:, :shown])]
+    positive = values[:, shown][np.isfinite(values[:, shown])]
     low, high = lags[0] / 1.15, lags[-1] * 1.15
     bottom, top = min(positive.min() / 1.3, lags[0]), positive.max() * 1.5
     edge = np.array([low, high])
-    shade: dict[str, Any] = {"color": "#dddddd", "linewidth": 0, "label": "timescale < τ"}
+    shade: dict[str, Any] = {"color": look().faint, "linewidth": 0, "label": "timescale < τ"}
     axes.fill_between(edge, bottom / 10, edge, zorder=0, **shade)
-    axes.plot(edge, edge, color=GREY, linewidth=0.6, zorder=1)
+    axes.plot(edge, edge, color=look().grey, linewidth=0.6, zorder=1)
     chosen = scan.chosen * step * factor
     state = "" if scan.converged else ", not converged"
     mark = f"τ = {chosen:g} {unit}{state}"
-    axes.axvline(chosen, color="black", linestyle="--", linewidth=0.8, label=mark)
+    axes.axvline(chosen, color=look().ink, linestyle="--", linewidth=0.8, label=mark)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom, top)
     axes.set_xlabel(f"lag τ ({unit})")
@@ -174,31 +185,70 @@ def _along(projection: Projection) -> tuple[NDArray[np.float64], NDArray[np.floa
     return frame + (ends - length)[index], ends[:-1]
 
 
-def coordinates(result: FitResult, width_mm: float = 85) -> Figure | None:
+def _columns(result: FitResult, modes: Sequence[int] | None) -> list[tuple[str, list[int]]]:
+    """Panels: a label and the columns in it, both parts of a complex pair in one."""
+    projection, eigenvalues = result.projection, result.model.eigenvalues
+    assert projection is not None
+    values, labels = projection.values, column_labels(result)
+    panels: list[tuple[str, list[int]]] = []
+    i = 0
+    while i < len(labels):
+        paired = eigenvalues is not None and i + 1 < len(labels) and eigenvalues[i].imag > 0
+        columns = [i, i + 1] if paired else [i]
+        spread = values[:, columns].std(axis=0)
+        steady = bool(np.all(spread <= 1e-6 * np.abs(values[:, columns]).max(axis=0)))
+        # The steady part of a flow is a number, not a curve.
+        if not (result.flow is not None and steady):
+            panels.append((f"mode {i + 1}", columns))
+        i += len(columns)
+    if modes is not None:
+        return [p for p in panels if any(c + 1 in modes for c in p[1])]
+    counted = [p for p in panels if p[1][0] < max(1, result.model.dim)]
+    return counted[:4]
+
+
+def coordinates(
+    result: FitResult, width_mm: float = 85, modes: Sequence[int] | None = None
+) -> Figure | None:
     """Slow coordinates against time, trajectories one after another, thinned evenly."""
     projection = result.projection
     if projection is None or not projection.values.size:
+        return None
+    panels = _columns(result, modes)
+    if not panels:
         return None
     time, borders = _along(projection)
     step, unit = frame_time(result)
     factor, unit = readable_unit(float(time.max()) * step, unit)
     every = max(1, math.ceil(len(time) / MAX_POINTS))
-    labels = column_labels(result)
-    count = min(len(labels), max(1, result.model.dim), 4)
-    figure = new_figure(width_mm, 12 + 21 * count)
-    panels = figure.subplots(count, 1, sharex=True, squeeze=False)[:, 0]
-    for i, axes in enumerate(panels):
-        shown = projection.values[::every, i]
-        at = time[::every] * step * factor
-        axes.plot(at, shown, ".", color=COLOURS[0], markersize=1.2, rasterized=True)
+    at = time[::every] * step * factor
+    form = "-" if result.flow is not None and not len(borders) else "."
+    how: dict[str, Any] = {"markersize": 1.2 * look().scale, "linewidth": 0.8, "rasterized": True}
+    figure = new_figure(width_mm, 12 + 21 * len(panels) + (4 if _paired(panels) else 0))
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, columns) in zip(rows, panels, strict=True):
+        for k, column in enumerate(columns):
+            shown = projection.values[::every, column]
+            part = ("real part", "imaginary part")[k] if len(columns) == 2 else None
+            axes.plot(at, shown, form, color=colour(k), label=part, **how)
         for border in borders if len(borders) <= 20 else ():
-            axes.axvline(border * step * factor, color="black", linewidth=0.6)
-        axes.set_ylabel(labels[i])
-    figure.align_ylabels(panels)
+            axes.axvline(border * step * factor, color=look().ink, linewidth=0.6)
+        axes.set_ylabel(label)
+    figure.align_ylabels(rows)
     along = ", trajectories in turn" if len(borders) else ""
-    panels[-1].set_xlabel(f"time ({unit}{along})")
-    panels[-1].set_xlim(0.0, max(float(time.max()), 1.0) * step * factor)
+    rows[-1].set_xlabel(f"time ({unit}{along})")
+    rows[-1].set_xlim(0.0, max(float(time.max()), 1.0) * step * factor)
+    if _paired(panels):
+        from matplotlib.lines import Line2D
+
+        names = ("real part", "imaginary part")
+        keys = [Line2D([], [], color=colour(k), label=name) for k, name in enumerate(names)]
+        figure.legend(handles=keys, loc="outside upper left", ncols=2)
     return figure
+
+
+def _paired(panels: list[tuple[str, list[int]]]) -> bool:
+    return any(len(columns) == 2 for _, columns in panels)
 
 
 # ------------------------------------------------------------------ scores
@@ -214,7 +264,9 @@ def scores(result: FitResult, width_mm: float = 85) -> Figure | None:
     axes = figure.add_subplot()
     every = choice.scores
     train = [s.vampe.train for s in every]
-    axes.plot([s.dim for s in every], train, "s--", color=GREY, label="training", markersize=3)
+    axes.plot(
+        [s.dim for s in every], train, "s--", color=look().grey, label="training", markersize=3
+    )
     held_out = [s.vampe.test for s in tested]
     bars = [s.vampe.stderr or 0.0 for s in tested]
     label = f"held out ({tested[0].folds} folds, ± standard error)"
@@ -223,12 +275,12 @@ def scores(result: FitResult, width_mm: float = 85) -> Figure | None:
         np.asarray(held_out, float),
         yerr=bars,
         fmt="o-",
-        color=COLOURS[0],
+        color=colour(0),
         capsize=2,
         label=label,
     )
-    axes.axhline(1.0, color="black", linewidth=0.6)
-    axes.axvline(choice.chosen, color="black", linestyle="--", linewidth=0.8, label="chosen")
+    axes.axhline(1.0, color=look().ink, linewidth=0.6)
+    axes.axvline(choice.chosen, color=look().ink, linestyle="--", linewidth=0.8, label="chosen")
     axes.set_xticks([s.dim for s in every])
     axes.set_xlabel("dim (functions besides the constant)")
     axes.set_ylabel("VAMP-E")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.report.drawing import (
-    COLOURS,
     DIVERGING,
     SEQUENTIAL,
-    UNVISITED,
     column_labels,
     energy_label,
     fixed_figure,
-    new_figure,
+    look,
+    pick,
     place,
 )
-from koopman_cli.types import FitResult, Projection
+from koopman_cli.types import Correlations, FitResult, Projection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,8 +45,12 @@ class Plane:
     angles: bool
 
 
-def torsion_pair(projection: Projection) -> tuple[int, int] | None:
-    """Columns of the first phi that has a psi of the same residue; None without torsions.
+def torsion_pair(
+    projection: Projection, correlations: Correlations | None = None
+) -> tuple[int, int] | None:
+    """Columns of a phi and the psi of the same residue; None without torsions.
+
+    The residue whose phi or psi the first mode follows most, else the first one.
 
     >>> empty = np.zeros(0, int)
     >>> names = ("phi ALA2", "psi ALA2", "phi GLY3")
@@ -56,11 +60,18 @@ def torsion_pair(projection: Projection) -> tuple[int, int] | None:
     names = projection.torsion_names
     if projection.torsions is None:
         return None
-    for i, name in enumerate(names):
-        kind, _, residue = name.partition(" ")
-        if kind == "phi" and f"psi {residue}" in names:
-            return i, names.index(f"psi {residue}")
-    return None
+    pairs = [
+        (i, names.index(f"psi {residue}"))
+        for i, (kind, _, residue) in enumerate(name.partition(" ") for name in names)
+        if kind == "phi" and f"psi {residue}" in names
+    ]
+    if not pairs:
+        return None
+    strength: dict[str, float] = {}
+    if correlations is not None:
+        first = np.abs(correlations.values[:, 0])
+        strength = dict(zip(correlations.names, first.tolist(), strict=True))
+    return max(pairs, key=lambda pair: max(strength.get(names[i], 0.0) for i in pair))
 
 
 def _bins(frames: int) -> int:
@@ -68,14 +79,28 @@ def _bins(frames: int) -> int:
     return int(np.clip(1.6 * frames ** (1 / 3), 12, 60))
 
 
-def _torsion_plane(projection: Projection) -> Plane | None:
-    pair = torsion_pair(projection)
+def _torsion_plane(result: FitResult, projection: Projection) -> Plane | None:
+    pair = torsion_pair(projection, result.correlations)
     if pair is None or projection.torsions is None or not len(projection.torsions):
         return None
     x, y = (np.rad2deg(projection.torsions[:, i]) for i in pair)
     residue = projection.torsion_names[pair[0]].partition(" ")[2]
     edges = np.linspace(-180.0, 180.0, _bins(len(x)) + 1)
     return Plane(x, y, (f"φ {residue} (deg)", f"ψ {residue} (deg)"), (edges, edges), angles=True)
+
+
+def _input_plane(projection: Projection) -> Plane | None:
+    """The two input columns that the modes follow most."""
+    inputs = projection.inputs
+    if inputs is None or inputs.shape[1] < 2 or len(inputs) < 2:
+        return None
+    x, y = inputs[:, 0], inputs[:, 1]
+    n = _bins(len(x)) + 1
+    edges = (np.linspace(x.min(), x.max(), n), np.linspace(y.min(), y.max(), n))
+    if edges[0][0] == edges[0][-1] or edges[1][0] == edges[1][-1]:
+        return None
+    first, second = projection.input_names[:2]
+    return Plane(x, y, (first, second), edges, angles=False)
 
 
 def _slow_plane(result: FitResult, projection: Projection) -> Plane | None:
@@ -91,10 +116,12 @@ def _slow_plane(result: FitResult, projection: Projection) -> Plane | None:
 
 
 def planes(result: FitResult) -> list[Plane]:
-    """Torsions where there are any, then the first two slow coordinates where there are two."""
-    if result.projection is None:
+    """Torsions or inputs where there are any, then the first two slow coordinates."""
+    if result.projection is None or result.flow is not None:
         return []
-    found = (_torsion_plane(result.projection), _slow_plane(result, result.projection))
+    projection = result.projection
+    given = _torsion_plane(result, projection) or _input_plane(projection)
+    found = (given, _slow_plane(result, projection))
     return [plane for plane in found if plane is not None]
 
 
@@ -128,7 +155,7 @@ def _finish(axes: Axes, plane: Plane, bottom: bool, left: bool) -> None:
         axes.set_ylabel(plane.labels[1], labelpad=1)
     else:
         axes.tick_params(labelleft=False)
-    axes.set_facecolor(UNVISITED)
+    axes.set_facecolor(look().unvisited)
     axes.tick_params(length=2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(True)
@@ -188,17 +215,26 @@ def _energy_layer(result: FitResult, found: list[Plane]) -> _Layer:
     return _Layer(energy_label(result), [_free_energy(plane) for plane in found], signed=False)
 
 
-def eigenfunctions(result: FitResult, width_mm: float = 85) -> Figure | None:
-    """Free energy, then each slow function, over torsions and over the slow coordinates."""
-    found = planes(result)
+def eigenfunctions(
+    result: FitResult, width_mm: float = 85, modes: Sequence[int] | None = None
+) -> Figure | None:
+    """Free energy, then each slow function, over torsions or inputs and the slow coordinates."""
+    from koopman_cli.report import profiles
+
     projection = result.projection
-    if projection is None or not found:
+    if projection is None or not projection.values.size or result.flow is not None:
         return None
-    labels = column_labels(result)[: min(max(1, result.model.dim), MAX_MODES)]
+    labels = column_labels(result)
+    shown = pick(modes, len(labels), min(max(1, result.model.dim), MAX_MODES, len(labels)))
+    if profiles.is_line(projection):
+        return profiles.eigenfunctions(result, width_mm, shown)
+    found = planes(result)
+    if not found:
+        return None
     layers = [_energy_layer(result, found)]
-    for i, label in enumerate(labels):
+    for i in shown:
         maps = [_mean(plane, projection.values[:, i]) for plane in found]
-        layers.append(_Layer(label, maps, signed=True))
+        layers.append(_Layer(labels[i], maps, signed=True))
     return _tile(found, layers, width_mm)
 
 
@@ -222,27 +258,16 @@ def _tile(found: list[Plane], layers: list[_Layer], width_mm: float) -> Figure:
     return figure
 
 
-def _profile(result: FitResult, x: NDArray[Any], width_mm: float) -> Figure:
-    counts, edges = np.histogram(x, bins=_bins(len(x)))
-    energy = np.full(len(counts), np.nan)
-    energy[counts > 0] = -np.log(counts[counts > 0] / counts.max())
-    figure = new_figure(width_mm, 0.62 * width_mm)
-    axes = figure.add_subplot()
-    axes.plot((edges[1:] + edges[:-1]) / 2, energy, color=COLOURS[0])
-    axes.set_xlabel("mode 1")
-    axes.set_ylabel(energy_label(result))
-    axes.set_ylim(bottom=0.0)
-    return figure
-
-
 def free_energy(result: FitResult, width_mm: float = 85) -> Figure | None:
     """-ln p in kT over torsions and over the slow coordinates; a profile if there is one."""
+    from koopman_cli.report import profiles
+
     found = planes(result)
     projection = result.projection
-    if projection is None or not projection.values.size:
+    if projection is None or not projection.values.size or result.flow is not None:
         return None
-    if not found:
-        return _profile(result, projection.values[:, 0], width_mm)
+    if profiles.is_line(projection) or not found:
+        return profiles.free_energy(result, width_mm)
     layer = _energy_layer(result, found)
     if len(found) == 2:
         return _tile(found, [layer], width_mm)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from koopman_cli.candidates import Candidate, ScoreTable
-from koopman_cli.report.drawing import COLOURS, GREY, new_figure, style
+from koopman_cli.report.drawing import colour, look, new_figure, style
 from koopman_cli.report.text import lag_text
 from koopman_cli.types import Lag
 
@@ -48,16 +48,14 @@ def _panel(
         dims += 0.06 * (i - (len(names) - 1) / 2)
         held = [cell.score.vampe.test or 0.0 for cell in ordered]
         bars = [cell.score.vampe.stderr or 0.0 for cell in ordered]
-        look: Any = {"color": COLOURS[i % len(COLOURS)], "capsize": 1.5, "markersize": 3}
-        axes.errorbar(
-            dims, held, yerr=bars, fmt=f"{MARKERS[i % len(MARKERS)]}-", label=name, **look
-        )
+        how: Any = {"color": colour(i), "capsize": 1.5, "markersize": 3}
+        axes.errorbar(dims, held, yerr=bars, fmt=f"{MARKERS[i % len(MARKERS)]}-", label=name, **how)
     floors = [(c.dim, 1 + c.dim * c.floor**2) for _, c in cells if c.floor is not None]
     if floors:
         worst = {dim: max(v for d, v in floors if d == dim) for dim, _ in floors}
         dims_at = sorted(worst)
-        axes.plot(dims_at, [worst[d] for d in dims_at], ":", color=GREY, label="noise floor")
-    axes.axhline(1.0, color="black", linewidth=0.6)
+        axes.plot(dims_at, [worst[d] for d in dims_at], ":", color=look().grey, label="noise floor")
+    axes.axhline(1.0, color=look().ink, linewidth=0.6)
     if taken is not None:
         chosen = next(cell for i, cell in cells if i == taken)
         top = chosen.score.vampe.test or 1.0
@@ -67,7 +65,7 @@ def _panel(
             "o",
             markersize=8,
             fillstyle="none",
-            color="black",
+            color=look().ink,
             label="recommended",
         )
 

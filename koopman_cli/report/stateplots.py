@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.pcca import Simplex
 from koopman_cli.analysis.pseudospectrum import smallest_residuals
-from koopman_cli.report.drawing import COLOURS, GREY, frame_time, new_figure, readable_unit
+from koopman_cli.report import profiles
+from koopman_cli.report.drawing import (
+    colour,
+    fixed_figure,
+    frame_time,
+    look,
+    new_figure,
+    place,
+    readable_unit,
+)
+from koopman_cli.report.maps import planes
 from koopman_cli.types import FitResult
 
 if TYPE_CHECKING:
@@ -18,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Points of a scatter plot; more only blacken it.
 MAX_POINTS = 6000
+
+#: Margins in mm of the pseudospectrum: left, below, and right with the colour bar.
+LEFT, BOTTOM, RIGHT = 12.0, 9.0, 19.0
 
 #: Points per side of the grid of a pseudospectrum.
 GRID = 61
@@ -30,34 +43,41 @@ def states(result: FitResult, width_mm: float = 85) -> Figure | None:
         return None
     psi = np.asarray(projection.values[:, : found.count - 1], np.float64)
     chi = Simplex(np.asarray(found.matrix), np.empty((0, 0)), 0.0).memberships(psi)
+    if profiles.is_line(projection):
+        return profiles.states(result, chi, width_mm)
     state = np.argmax(chi, axis=1)
-    points, labels = _plane(result)
+    points, labels, angles = _plane(result)
     every = max(1, math.ceil(len(state) / MAX_POINTS))
     figure = new_figure(width_mm, 0.95 * width_mm)
     axes = figure.add_subplot()
     for i in range(found.count):
         own = points[::every][state[::every] == i]
         label = f"state {i + 1}: {100 * found.hard[i].value:.3g}%"
-        axes.plot(*own.T, ".", color=COLOURS[i % len(COLOURS)], markersize=2, label=label)
+        how: dict[str, Any] = {"markersize": 2 * look().scale, "rasterized": True}
+        axes.plot(*own.T, ".", color=colour(i), label=label, **how)
+    if angles:
+        axes.set_xlim(-180, 180)
+        axes.set_ylim(-180, 180)
+        axes.set_xticks([-180, -90, 0, 90, 180])
+        axes.set_yticks([-180, -90, 0, 90, 180])
+        axes.set_aspect("equal")
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     figure.legend(loc="outside upper left", ncols=2, markerscale=4, columnspacing=1.0)
     return figure
 
 
-def _plane(result: FitResult) -> tuple[NDArray[np.float64], tuple[str, str]]:
-    """Two coordinates of every stored frame, and their names."""
+def _plane(result: FitResult) -> tuple[NDArray[np.float64], tuple[str, str], bool]:
+    """Two coordinates of every stored frame, their names, and whether they are angles."""
     projection = result.projection
     assert projection is not None
-    angles = projection.torsions
-    if angles is not None and angles.shape[1] >= 2:
-        names = projection.torsion_names
-        return np.degrees(angles[:, :2]), (f"{names[0]} (°)", f"{names[1]} (°)")
+    found = planes(result)
+    if found:
+        plane = found[0]
+        return np.column_stack([plane.x, plane.y]), plane.labels, plane.angles
     values = projection.values
-    if values.shape[1] > 1:
-        return np.asarray(values[:, :2], np.float64), ("ψ1", "ψ2")
     along = np.arange(len(values), dtype=np.float64)
-    return np.column_stack([along, values[:, 0]]), ("stored frame", "ψ1")
+    return np.column_stack([along, values[:, 0]]), ("stored frame", "mode 1"), False
 
 
 def chapman_kolmogorov(result: FitResult, width_mm: float = 85) -> Figure | None:
@@ -74,16 +94,16 @@ def chapman_kolmogorov(result: FitResult, width_mm: float = 85) -> Figure | None
         np.asarray(part) for part in (test.predicted, test.estimated, test.error)
     )
     for i in range(predicted.shape[1]):
-        colour = COLOURS[i % len(COLOURS)]
-        axes.plot(lags, predicted[:, i], "-", color=colour, label=f"state {i + 1}")
+        own = colour(i)
+        axes.plot(lags, predicted[:, i], "-", color=own, label=f"state {i + 1}")
         bars = 1.96 * error[:, i]
-        axes.errorbar(lags, estimated[:, i], bars, fmt="o", color=colour, capsize=2, markersize=3)
+        axes.errorbar(lags, estimated[:, i], bars, fmt="o", color=own, capsize=2, markersize=3)
     axes.set_ylim(min(0.0, float(estimated.min()) - 0.05), 1.02)
     axes.set_xlabel(f"lag ({unit})")
-    axes.set_ylabel("probability to be in the state again")
-    title = f"lines: powers of P(τ), points: data; p = {test.p:.2g} ({test.verdict})"
-    axes.set_title(title, fontsize="small")
-    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.0)
+    axes.set_ylabel("probability to stay or return")
+    words = f"lines: powers of P(τ); points: data, 95%; p = {test.p:.2g} ({test.verdict})"
+    figure.legend(loc="outside upper left", ncols=4, columnspacing=1.0, title=words,
+                  alignment="left", title_fontsize="medium")  # fmt: skip
     return figure
 
 
@@ -95,15 +115,17 @@ def pseudospectrum(result: FitResult, width_mm: float = 85) -> Figure | None:
     axis = np.linspace(-1.25, 1.25, GRID)
     plane = axis[None, :] + 1j * axis[:, None]
     found = smallest_residuals(model.blocks.total(), plane)
-    figure = new_figure(width_mm, 0.92 * width_mm)
-    axes = figure.add_subplot()
+    side = width_mm - LEFT - RIGHT
+    figure = fixed_figure(width_mm, side + BOTTOM + 2)
+    axes = place(figure, LEFT, BOTTOM, side, side)
     levels = [1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0]
     shown = axes.contourf(axis, axis, np.clip(found, 1e-3, 1.0), levels, cmap="viridis",
                           norm="log")  # fmt: skip
-    figure.colorbar(shown, ax=axes, label="smallest residual")
+    bar = place(figure, LEFT + side + 2, BOTTOM, 2.2, side)
+    figure.colorbar(shown, cax=bar, label="smallest residual", format="%g")
     circle = np.exp(2j * np.pi * np.linspace(0, 1, 361))
-    axes.plot(circle.real, circle.imag, color=GREY, linewidth=0.6)
-    axes.plot(model.eigenvalues.real, model.eigenvalues.imag, "x", color="white", markersize=4)
+    axes.plot(circle.real, circle.imag, color=look().grey, linewidth=0.6)
+    axes.plot(model.eigenvalues.real, model.eigenvalues.imag, "x", color="#ffffff", markersize=4)
     axes.set_aspect("equal")
     axes.set_xlabel("Re z")
     axes.set_ylabel("Im z")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from koopman_cli.lagscan import LagBands
-from koopman_cli.report.drawing import COLOURS, GREY, new_figure, readable_unit, style
+from koopman_cli.report.drawing import colour, look, new_figure, readable_unit, style
 from koopman_cli.report.json import encode, number
 from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered, quantity
 from koopman_cli.store.atomic import refusals, write_atomic
@@ -114,23 +114,23 @@ def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
         figure = new_figure(width_mm, 0.75 * width_mm)
         axes = figure.add_subplot()
         for m in range(bands.times.shape[1]):
-            colour = COLOURS[m % len(COLOURS)]
+            own = colour(m)
             ends = bands.low[:, m] * scale, bands.high[:, m] * scale
-            axes.fill_between(lags, *ends, color=colour, alpha=0.25, linewidth=0)
-            axes.plot(lags, bands.times[:, m] * scale, "o-", color=colour, markersize=2,
+            axes.fill_between(lags, *ends, color=own, alpha=0.25, linewidth=0)
+            axes.plot(lags, bands.times[:, m] * scale, "o-", color=own, markersize=2,
                       label=f"mode {m + 1}")  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
         edge = np.array([lags[0] / 1.1, lags[-1] * 1.1])
         shown = bands.times[np.isfinite(bands.times)] * scale
         bottom = min(shown.min(initial=np.inf) / 1.5, lags[0])
-        axes.fill_between(edge, bottom / 10, edge, color="#dddddd", linewidth=0, zorder=0,
+        axes.fill_between(edge, bottom / 10, edge, color=look().faint, linewidth=0, zorder=0,
                           label="timescale < lag")  # fmt: skip
-        axes.plot(edge, edge, color=GREY, linewidth=0.6, zorder=1)
+        axes.plot(edge, edge, color=look().grey, linewidth=0.6, zorder=1)
         if bands.converged is not None:
             at = lags[bands.converged]
             label = f"constant from {at:g} {unit}"
-            axes.axvline(at, color="black", linestyle="--", linewidth=0.8, label=label)
+            axes.axvline(at, color=look().ink, linestyle="--", linewidth=0.8, label=label)
         axes.set_xlim(*edge)
         axes.set_ylim(bottom, shown.max(initial=lags[-1]) * 1.6)
         axes.set_xlabel(f"lag ({unit})")
