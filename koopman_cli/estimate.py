@@ -169,6 +169,12 @@ def estimate(
         Lag out of range, or data that support no model.
     """
     check_lag(lag, stream)
+    found, bound, total = _fitted(stream, request, lag)
+    return _scored(found, bound, total, dim, folds, test)
+
+
+def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate, Bound, Moments]:
+    """The model of all data, not scored yet; what can be held out of it; its total moments."""
     lift = request.lift(stream, None, lag)
     # The cuts of this lift are those of all folds, whose lifts may be narrower.
     plan = plan_blocks(
@@ -178,30 +184,17 @@ def estimate(
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
     solution = request.refined(stream, lift, lag, solution)
+    notes, warnings = list(request.settings.notes(lift)), []
     if solution.rank * 2 > total.n and not request.ridge:
-        few = f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting"
-    else:
-        few = None
+        warnings.append(f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting")
     # Runs of an ensemble are independent, however slow what happens in them.
     longest = max(int(b - a) for part in stream.segments for a, b in part)
     slowest = min(slowest_timescale(solution, lag), longest)
     merged, unreliable = merge_blocks(blocks, slowest, lag)
-    if dim is None and request.settings.flow:
-        # A flow is the sum of all its modes; fewer would not reconstruct it.
-        dim = solution.rank
-    if request.settings.flow and slowest_timescale(solution, lag) > max(stream.lengths):
-        # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
-        unreliable = None
-    fixed = solution if request.settings.refines else None
-    bound = Bound(stream, request, lag, precision, merged, plan, fixed)
-    parts, more = bound.folds(lift, folds, test)
-    dims = list(range(min(MAX_DIM, solution.rank) + 1)) if dim is None else []
-
-    def solve(moments: Moments) -> Solution:
-        """Solve once what is solved already: wide problems take seconds."""
-        return solution if moments is total else bound.solve(moments)
-
-    notes, warnings = list(request.settings.notes(lift)), [w for w in (few, unreliable) if w]
+    # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
+    sustained = slowest_timescale(solution, lag) > max(stream.lengths)
+    if unreliable is not None and not (request.settings.flow and sustained):
+        warnings.append(unreliable)
     if weighting is not None:
         notes.append(
             f"Koopman reweighting: {weighting.effective:.0f} effective of {total.n:.0f} pairs"
@@ -211,33 +204,74 @@ def estimate(
                 f"Koopman reweighting gives {weighting.negative:.1%} of the frames a negative "
                 "weight: the weights are a rough estimate (take fewer features or more data)"
             )
-    choice = None
+    found = Estimate(
+        request, lift, lag, blocks, merged, precision, solution, solution.rank, None, None,
+        passes, weighting, tuple(notes), tuple(warnings),
+    )  # fmt: skip
+    fixed = solution if request.settings.refines else None
+    return found, Bound(stream, request, lag, precision, merged, plan, fixed), total
+
+
+def _scored(
+    found: Estimate,
+    bound: Bound,
+    total: Moments,
+    dim: int | None,
+    folds: int,
+    test: FeatureStream | None,
+) -> Estimate:
+    """The estimate with its dim, its scores, and what they tell."""
+    solution, merged, flow = found.solution, found.merged, found.request.settings.flow
+    parts, more = bound.folds(found.lift, folds, test)
+
+    def solve(moments: Moments) -> Solution:
+        """Solve once what is solved already: wide problems take seconds."""
+        return solution if moments is total else bound.solve(moments)
+
+    choice, warnings = None, list(found.warnings)
+    if dim is None and flow:
+        # A flow is the sum of all its modes; fewer would not reconstruct it.
+        dim = solution.rank
     if dim is None:
+        dims = range(min(MAX_DIM, solution.rank) + 1)
         scores = score_dims(total, solve, parts, dims, merged.n_blocks)
         choice = _chosen(scores, asked=folds >= 2 or test is not None)
-        used = max(choice.chosen, 1)
-    else:
-        if dim > solution.rank:
-            warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
-        used = min(dim, solution.rank)
-    used = min(keep_pairs(solution.eigenvalues, used), solution.rank)
+        dim = max(choice.chosen, 1)
+    elif dim > solution.rank:
+        warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
+    used = min(keep_pairs(solution.eigenvalues, min(dim, solution.rank)), solution.rank)
     score = score_dims(total, solve, parts, [used], merged.n_blocks)[0]
-    rivals = _rivals(bound, parts, used) if request.settings.flow else ()
-    warnings += score.warnings
-    if test is None:
-        warnings += fewer_folds(folds, merged.n_blocks)
-    if test is None and parts:
-        held = assign_folds(merged, folds)
-        notes.append(f"{score.folds} folds of {merged.n_blocks} blocks")
-        warnings += _drift_warning(merged, lift, held)
+    notes, said = _about_folds(found, score, folds if test is None else None)
+    return replace(
+        found,
+        dim=used,
+        score=score,
+        dims=choice,
+        passes=found.passes + more,
+        notes=(*found.notes, *notes),
+        warnings=(*warnings, *score.warnings, *said),
+        rivals=_rivals(bound, parts, used) if flow else (),
+    )
+
+
+def _about_folds(
+    found: Estimate, score: Score, folds: int | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Notes and warnings about held-out scores; ``folds`` is None for a separate test set."""
+    notes: list[str] = []
+    warnings: list[str] = []
+    blocks = found.merged.n_blocks
+    if folds is not None:
+        warnings += fewer_folds(folds, blocks)
+        if folds >= 2 and blocks >= 2:
+            notes.append(f"{score.folds} folds of {blocks} blocks")
+            held = assign_folds(found.merged, folds)
+            warnings += _drift_warning(found.merged, found.lift, held)
     if score.poor_folds > 1:
         warnings.append(
             f"{score.poor_folds} of {score.folds} folds hold too few events to judge the model"
         )
-    return Estimate(
-        request, lift, lag, blocks, merged, precision, solution, used, score, choice,
-        passes + more, weighting, tuple(notes), tuple(warnings), rivals,
-    )  # fmt: skip
+    return tuple(notes), tuple(warnings)
 
 
 def _rivals(bound: Bound, parts: list[Fold], dim: int) -> tuple[tuple[str, Score], ...]:

@@ -81,6 +81,21 @@ def moving_functions(moments: Moments, eps: float) -> NDArray[np.bool_]:
     return moving & (variance > 1e-14 * c.mean_x**2)
 
 
+def _supported(moments: Moments, eps: float) -> NDArray[np.bool_]:
+    """Which functions vary; raises where there are no pairs, or none does."""
+    if moments.n < 2:
+        raise SupportError(
+            f"{moments.n:g} lagged pairs are too few for any model",
+            "take a shorter lag or longer trajectories",
+        )
+    moving = moving_functions(moments, eps)
+    if not moving.any():
+        raise SupportError(
+            "none of the features varies", "choose features that move, or check the selection"
+        )
+    return moving
+
+
 def solve(
     moments: Moments,
     solver: Solver,
@@ -124,17 +139,8 @@ def solve(
     >>> found.rank, bool(found.eigenvalues[0].real > 0.9)
     (2, True)
     """
-    if moments.n < 2:
-        raise SupportError(
-            f"{moments.n:g} lagged pairs are too few for any model",
-            "take a shorter lag or longer trajectories",
-        )
     source = moments.symmetrized() if solver == "reversible" else moments
-    moving = moving_functions(source, eps)
-    if not moving.any():
-        raise SupportError(
-            "none of the features varies", "choose features that move, or check the selection"
-        )
+    moving = _supported(source, eps)
     raw = source.covariances(center=center)
     if not center:
         # Without centring a constant is a function like others: its eigenvalue is 1.
@@ -151,16 +157,26 @@ def solve(
             f"{moments.n:g} lagged pairs cannot support {w0.rank} independent functions",
             "take fewer features, a shorter lag or more data",
         )
-    if operator is not None:
-        operator = _in_units(operator, scale)
+    own = None if operator is None else _in_units(operator, scale)
+    found = _solve_whitened(c, w0, solver, rtol, own)
+    units = scale[:, None]
+    found = replace(found, left=found.left * units, right=found.right * units)
+    return _assembled(found, source, moving, center=center)
+
+
+def _solve_whitened(
+    c: Covariances, w0: Whitening, solver: Solver, rtol: float, operator: Operator | None
+) -> Solution:
+    """Solve in all directions that vary, signs fixed."""
     left, right, values, singular = _decompose(c, w0, solver, rtol, operator)
     signs = fix_signs(left, np.sqrt(np.diag(c.c00)))
     if values is not None:
         signs = _pair_signs(signs, values)
-    left, right = left * signs * scale[:, None], right * signs * scale[:, None]
-    zero = np.zeros(left.shape[1])
-    found = Solution(left, right, zero, zero, values, singular, left.shape[1], moving, w0.condition)
-    return _assembled(found, source, moving, center=center)
+    zero, moving = np.zeros(left.shape[1]), np.ones(len(left), bool)
+    return Solution(
+        left * signs, right * signs, zero, zero, values, singular, left.shape[1], moving,
+        w0.condition,
+    )  # fmt: skip
 
 
 def _assembled(
