@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ class Request:
 
     name : key in MODELS
     settings : of the family, which are the family
+    place : where long training keeps checkpoints
+    companions : requests whose lifts are fitted together with those of this one
+    shelf : lifts that were fitted for a companion, until it asks for them
     """
 
     name: str
@@ -51,6 +54,9 @@ class Request:
     precision: str = "auto"
     progress: Progress = no_progress
     device: str = "cpu"
+    place: Any = None
+    companions: tuple[Request, ...] = field(default=(), repr=False, compare=False)
+    shelf: dict[Any, list[Lift]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, name: str, settings: dict[str, Any] | None = None, **more: Any) -> Request:
@@ -106,10 +112,27 @@ class Request:
         """A lift for each of several training sets, fitted as one where the family can."""
         self._check_kind(stream)
         training = [
-            Training(stream, lag, ranges, self.seed, self.device, self.precision, self.progress)
+            Training(
+                stream, lag, ranges, self.seed, self.device, self.precision, self.progress,
+                self.place,
+            )
             for ranges in parts
-        ]
-        return self.settings.fit_lifts(training)
+        ]  # fmt: skip
+        if not self.companions:
+            return self.settings.fit_lifts(training)
+        data = stream.spec.text, stream.lengths, lag, [_content(ranges) for ranges in parts]
+        if (self.settings, repr(data)) not in self.shelf:
+            members = [self.settings, *(r.settings for r in self.companions)]
+            found = self.settings.fit_company(members, training)
+            self.shelf.update({(m, repr(data)): f for m, f in zip(members, found, strict=True)})
+        return iter(self.shelf[self.settings, repr(data)])
+
+    def with_companions(self, others: Sequence[Request]) -> Request:
+        """The request with those of the others whose lifts can be fitted together with its own."""
+        key = self.settings.company
+        near = tuple(r for r in others if r.settings != self.settings)
+        own = tuple(r for r in near if key is not None and r.settings.company == key)
+        return replace(self, companions=own)
 
     def _check_kind(self, stream: FeatureStream) -> None:
         if stream.field is not None and not self.settings.takes_fields:
@@ -196,6 +219,10 @@ class Request:
             ridge=self.ridge,
             seed=self.seed,
         )
+
+
+def _content(ranges: list[NDArray[np.int64]] | None) -> Any:
+    return None if ranges is None else [part.tolist() for part in ranges]
 
 
 def _leading(function: Lifted, total: Moments, ridge: float) -> Lifted:

@@ -91,7 +91,9 @@ class GridOptions:
                     "device": self.device,
                 }
                 found.append(Request.of(name, given, **more))
-        return found
+        # Lifts that can be fitted as one share a shelf.
+        shelf: dict[Any, Any] = {}
+        return [replace(r.with_companions(found), shelf=shelf) for r in found]
 
 
 @dataclass(frozen=True)

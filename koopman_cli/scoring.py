@@ -59,7 +59,7 @@ def vamp_score(
     Raises
     ------
     SupportError
-        If C00 or C11 is not positive definite (numpy).
+        If C00 or C11 is not positive definite (numpy; tensors score NaN there).
 
     Notes
     -----
@@ -83,22 +83,36 @@ def vamp_score(
         inner = s[..., :, None] * c00 * s[..., None, :]
         return 1 + 2 * cross - xp.sum(inner * xp.matrix_transpose(c11), axis=(-2, -1))
     if ridge:
-        eye = xp.eye(c00.shape[-1], dtype=c00.dtype)
+        eye = xp.eye(c00.shape[-1], dtype=c00.dtype, device=array_api_compat.device(c00))
         c00, c11 = c00 + ridge * eye, c11 + ridge * eye
-    try:
-        lower0, lower1 = xp.linalg.cholesky(c00), xp.linalg.cholesky(c11)
-    except np.linalg.LinAlgError as error:
-        raise SupportError(
-            "the functions are linearly dependent on this set: no VAMP score",
-            "take fewer functions, or a ridge",
-        ) from error
-    half = xp.linalg.solve(lower0, c01)
-    koopman = xp.linalg.solve(lower1, xp.matrix_transpose(half))
+    half = _solve_lower(xp, _lower(xp, c00), c01)
+    koopman = _solve_lower(xp, _lower(xp, c11), xp.matrix_transpose(half))
     if r == 2:
         return 1 + xp.sum(koopman * koopman, axis=(-2, -1))
     if r == 1:
         return 1 + xp.sum(xp.linalg.svdvals(koopman), axis=-1)
     raise ValueError(f"r must be 1, 2 or 'E', not {r!r}")
+
+
+def _lower(xp: Any, c: Any) -> Any:
+    """Cholesky factors; of what has none an error (numpy) or NaN (torch)."""
+    if hasattr(xp.linalg, "cholesky_ex"):
+        # Unlike ``cholesky`` this does not wait for the device, and one bad matrix spoils no batch.
+        lower, info = xp.linalg.cholesky_ex(c)
+        return xp.where((info > 0)[..., None, None], xp.nan, lower)
+    try:
+        return xp.linalg.cholesky(c)
+    except np.linalg.LinAlgError as error:
+        raise SupportError(
+            "the functions are linearly dependent on this set: no VAMP score",
+            "take fewer functions, or a ridge",
+        ) from error
+
+
+def _solve_lower(xp: Any, lower: Any, b: Any) -> Any:
+    if hasattr(xp.linalg, "solve_triangular"):
+        return xp.linalg.solve_triangular(lower, b, upper=False)
+    return xp.linalg.solve(lower, b)
 
 
 @dataclass(frozen=True)

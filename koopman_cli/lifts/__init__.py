@@ -24,6 +24,7 @@ LIFTS = {
     "pod": "koopman_cli.lifts.pod",
     "kernel": "koopman_cli.lifts.kernel",
     "indicator": "koopman_cli.lifts.indicator",
+    "network": "koopman_cli.lifts.network",
 }
 
 

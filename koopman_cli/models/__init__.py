@@ -25,6 +25,8 @@ MODELS = {
     "edmd": ("koopman_cli.models.edmd", "slow combinations of a dictionary of functions"),
     "kedmd": ("koopman_cli.models.kedmd", "slow functions of a kernel, against landmarks"),
     "msm": ("koopman_cli.models.msm", "Markov state model of clusters, maximum likelihood"),
+    "vampnet": ("koopman_cli.models.vampnet", "networks that maximise the VAMP score"),
+    "srv": ("koopman_cli.models.srv", "networks for slow eigenfunctions, reversible"),
 }
 
 

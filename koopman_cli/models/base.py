@@ -96,6 +96,15 @@ class Family(ABC):
         """A lift for each of several training sets; a family may fit them as one."""
         return (self.fit_lift(part) for part in parts)
 
+    @property
+    def company(self) -> Any:
+        """What settings have in common whose lifts are fitted as one; None where none are."""
+        return None
+
+    def fit_company(self, members: Sequence[Family], parts: Sequence[Training]) -> list[list[Lift]]:
+        """Lifts of several settings of one company for several training sets, by setting."""
+        return [list(member.fit_lifts(parts)) for member in members]
+
     def fit_lift(self, part: Training) -> Lift:
         """The lift of a training set."""
         stream = part.stream

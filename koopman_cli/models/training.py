@@ -24,6 +24,7 @@ class Training:
         block; None for all frames
     lag : in frames, of the model that the lift is for
     device : as asked for: "auto", "cpu", "cuda" or "cuda:N"
+    place : where long training keeps checkpoints (:mod:`koopman_cli.networks.checkpoint`)
     """
 
     stream: FeatureStream
@@ -33,6 +34,7 @@ class Training:
     device: str = "cpu"
     precision: str = "auto"
     progress: Progress = no_progress
+    place: Any = None
 
     def sample(self, most: int) -> NDArray[Any]:
         """Training frames among at most ``most`` evenly spaced ones, (n, d).
