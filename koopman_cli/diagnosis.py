@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.certificate import (
     Certificate,
     FlowResiduals,
-    HeldOut,
     certificates,
     flow_residuals,
-    held_out,
     ill_conditioned,
 )
 from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_drift
 from koopman_cli.analysis.crossings import count_crossings, disconnected, never_crossed
 from koopman_cli.analysis.gap import spectral_gap
+from koopman_cli.analysis.heldout import HeldOut, Withheld
+from koopman_cli.analysis.intervals import ModeInterval, mode_intervals
 from koopman_cli.analysis.modes import (
     FEW_CROSSINGS,
     INVARIANT_NOTE,
@@ -32,22 +32,17 @@ from koopman_cli.analysis.modes import (
     with_interval,
     with_residuals,
 )
+from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.spectrum import Context, describe_modes
 from koopman_cli.analysis.states import Question, find_states
-from koopman_cli.analysis.uncertainty import (
-    Influences,
-    ModeInterval,
-    influences,
-    mode_intervals,
-    resampled,
-)
+from koopman_cli.analysis.uncertainty import Influences, influences
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import Solution, Solver
-from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.moments import Moments
 from koopman_cli.types import Gap, Mode, States
 from koopman_cli.validation import assign_folds
 
@@ -79,7 +74,6 @@ class Diagnosis:
     influences : of the blocks on all eigenvalues that were looked at
     values : eigenvalues, or None where the model has coherences only
     passed : the slow functions along the data
-    moments : of these functions in the merged blocks, at the lag (and at twice the lag)
     never_crossed : modes (from 0) that no trajectory ever crosses
     """
 
@@ -90,7 +84,6 @@ class Diagnosis:
     gap: Gap
     states: States | None
     passed: SlowPass
-    moments: BlockMoments
     never_crossed: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -109,9 +102,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     """
     view = _view(found)
     trained = _trained(found, view)
-    passed = _pass(found, stream, view, trained)
-    moments = _moments(found, passed, view)
-    held = _held_out(moments, view, trained)
+    passed = _pass(found, stream, view)
+    held = _held_out(found, passed, view, trained)
     certified = None if held is None else _certified(found, held, [], view)
     if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
         # What is symmetric at one lag may still contradict itself at twice the lag.
@@ -130,7 +122,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if certified is not None:
         modes = with_certificates(modes, certified)
     refuted = any(c.invalid for c in certified or ())
-    apart_from = _drifts(found, view, moments)
+    apart_from = _drifts(found, view, passed)
     modes = with_drifts(modes, apart_from, context.lag)
     fails = first_drift(apart_from)
     barred = list(range(0 if refuted else view.count if fails is None else fails, view.count))
@@ -145,9 +137,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     apart = never_crossed(modes, crossings)
     warnings = disconnected(stream.labels, crossings, apart)
     notes += (*_degenerate(modes, intervals), *told)
-    return Diagnosis(
-        view, effect, modes, values, gap, states, passed, moments, apart, notes, warnings
-    )
+    return Diagnosis(view, effect, modes, values, gap, states, passed, apart, notes, warnings)
 
 
 def _certified(
@@ -187,15 +177,14 @@ def _resolved_again(found: Estimate, view: View) -> Influences:
     """Influences on the eigenvalues of what is no linear algebra, by re-solving."""
     settings, eps = found.request.settings, found.merged.eps
 
-    def leading(blocks: BlockMoments) -> Matrix:
-        total = blocks.total()
+    def leading(total: Moments) -> Matrix:
         again = settings.solve_near(total, view.solution, found.precision, eps).eigenvalues
         assert again is not None
         # Emptied clusters leave fewer eigenvalues; those that are gone count as 0.
         short = max(view.count - len(again), 0)
         return np.asarray(np.pad(again[: view.count].real, (0, short)), np.float64)
 
-    value, influence, spread = resampled(found.merged, leading)
+    value, influence, spread = resampled(found.merged, each(leading))
     return Influences(value.astype(np.complex128), influence.astype(np.complex128), spread)
 
 
@@ -277,13 +266,11 @@ def _solved(found: Estimate, train: Moments, view: View) -> Solution:
     return in_own_span(train, solution, view.count) if view.own_span else solution
 
 
-def _pass(found: Estimate, stream: FeatureStream, view: View, trained: _Trained | None) -> SlowPass:
+def _pass(found: Estimate, stream: FeatureStream, view: View) -> SlowPass:
     functions = view.solution.left[:, : view.count]
     lift, mean = evaluator(found.lift), view.solution.mean_x
-    if trained is None or view.solver != "reversible" or not _twice(found, stream):
-        return SlowPass.of(stream, lift, mean, functions)
-    beside = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
-    return SlowPass.of(stream, lift, mean, functions, beside, _owner(found, stream, trained.held))
+    single = found.precision == "float32"
+    return SlowPass.of(stream, lift, mean, functions, single=single)
 
 
 def _owner(found: Estimate, stream: FeatureStream, held: list[list[int]]) -> NDArray[np.int64]:
@@ -310,17 +297,6 @@ def _twice(found: Estimate, stream: FeatureStream) -> bool:
     return longest > 2 * found.lag
 
 
-def _moments(found: Estimate, passed: SlowPass, view: View) -> BlockMoments:
-    lags = [found.lag, 2 * found.lag] if _twice(found, passed.stream) else [found.lag]
-    if _asks_multiples(found, view):
-        longest = max(int(b - a) for part in passed.stream.segments for a, b in part)
-        inside = found.merged.is_block
-        block = float(np.median((found.merged.stop - found.merged.start)[inside]))
-        lags = doubled_lags(found.lag, found.slowest, longest, block)
-    moments = passed.moments(lags, len(found.lift.names), found.request.progress)
-    return moments.merged_like(found.merged)
-
-
 def _asks_multiples(found: Estimate, view: View) -> bool:
     """Whether the modes are looked at at multiples of the lag.
 
@@ -330,29 +306,33 @@ def _asks_multiples(found: Estimate, view: View) -> bool:
     return view.solver == "eig" and not found.request.settings.flow and not weighted
 
 
-def _drifts(found: Estimate, view: View, moments: BlockMoments) -> tuple[Drift | None, ...]:
+def _drifts(found: Estimate, view: View, passed: SlowPass) -> tuple[Drift | None, ...]:
+    """Which modes of an eig model do not decay as their eigenvalues say."""
     if not _asks_multiples(found, view):
         return ()
-    return drifts(moments, view.solution, view.count)
+    longest = max(int(b - a) for part in passed.stream.segments for a, b in part)
+    inside = found.merged.is_block
+    block = float(np.median((found.merged.stop - found.merged.start)[inside]))
+    lags = doubled_lags(found.lag, found.slowest, longest, block)
+    itself = (view.count, lambda psi: psi)
+    moments = passed.slow_moments(lags, len(found.lift.names), itself, found.request.progress)
+    return drifts(moments.merged_like(found.merged), view.solution, view.count)
 
 
 # ------------------------------------------------------------------ certificates
 
 
-def _held_out(moments: BlockMoments, view: View, trained: _Trained | None) -> HeldOut | None:
+def _held_out(
+    found: Estimate, passed: SlowPass, view: View, trained: _Trained | None
+) -> HeldOut | None:
     """Quadratic forms of the functions of every fold on the blocks it holds out."""
-    if trained is None or len(moments.lags) < 2 or view.solver != "reversible":
+    stream = passed.stream
+    if trained is None or view.solver != "reversible" or not _twice(found, stream):
         return None
-    k = view.count
-    return held_out(_columns(moments, np.arange(k, 2 * k)))
-
-
-def _columns(moments: BlockMoments, wanted: NDArray[np.int64]) -> BlockMoments:
-    """Moments of some of the functions."""
-    kept = np.append(wanted, len(moments.shift))
-    grid = np.ix_(kept, kept)
-    parts = {name: getattr(moments, name)[:, :, grid[0], grid[1]] for name in ("xx", "xy", "yy")}
-    return replace(moments, shift=moments.shift[wanted], scale=moments.scale[wanted], **parts)
+    functions = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
+    owner = _owner(found, stream, trained.held)
+    asked = Withheld(functions, owner, (found.lag, 2 * found.lag))
+    return passed.held_out(asked, found.request.progress)
 
 
 def _residuals(found: Estimate, view: View, trained: _Trained) -> FlowResiduals:

@@ -79,6 +79,11 @@ class Workers:
             self.free.append(buffer)
 
 
+def one_thread() -> Any:
+    """A context in which BLAS keeps to one thread: for many small products."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
 def _threads() -> int:
     """Processors this process may use, or fewer if the environment says so."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1

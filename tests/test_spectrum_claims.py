@@ -9,7 +9,9 @@ from koopman_cli import FitOptions, fit
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.certificate import Certificate, flow_residuals
 from koopman_cli.analysis.gap import spectral_gap
-from koopman_cli.analysis.uncertainty import Influences, influences, mode_intervals, resampled
+from koopman_cli.analysis.intervals import mode_intervals
+from koopman_cli.analysis.resampling import each, resampled
+from koopman_cli.analysis.uncertainty import Influences, influences
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
@@ -34,12 +36,12 @@ def test_influences_are_what_resolving_gives(solver):
     solution = solve(moments.total(), solver)
     quick = influences(moments, solution, solver, 2)
 
-    def again(blocks):
-        found = solve(blocks.total(), solver)
+    def again(total):
+        found = solve(total, solver)
         values = found.eigenvalues if found.singular_values is None else found.singular_values
         return values[:2].real
 
-    _, slow, _ = resampled(moments, again, step=0.01)
+    _, slow, _ = resampled(moments, each(again), step=0.01)
     assert np.abs(quick.blocks.real - slow).max() < 0.02 * np.abs(slow).max()
 
 
@@ -48,10 +50,10 @@ def test_a_statistic_that_is_infinite_has_no_influence():
     """Infinite with and without a block (a state never left) is NaN; the others are told."""
     moments, _ = accumulate(FeatureStream.from_arrays(ar(0.9, 2000, 0)), [1])
 
-    def infinite(blocks):
-        return np.array([np.inf, blocks.total().n])
+    def infinite(total):
+        return np.array([np.inf, total.n])
 
-    value, influence, spread = resampled(moments, infinite)
+    value, influence, spread = resampled(moments, each(infinite))
     assert np.isinf(value[0])
     assert np.isnan(influence[:, 0]).all()
     assert (influence[:, 1] > 0).all()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.heldout import HeldOut
 from koopman_cli.analysis.uncertainty import complex_pairs
 from koopman_cli.linalg import whiten
 from koopman_cli.models.solve import Solution
@@ -83,52 +84,6 @@ class Certificate:
     def r2_up(self) -> float:
         """Upper 95% bound of r2."""
         return max(self.r2, 0.0) + ONE_SIDED * self.r2_error
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Quadratic forms of held-out functions, one row per held-out block.
-
-    q00, q01 : (2, blocks, k) <psi, psi> and <psi, K psi>, both directions of time averaged, at the
-        lag and at twice the lag
-    """
-
-    q00: Matrix
-    q01: Matrix
-
-
-def held_out(blocks: BlockMoments) -> HeldOut:
-    """Quadratic forms of the functions that every block holds out.
-
-    Parameters
-    ----------
-    blocks : BlockMoments
-        At the lag and at twice the lag, of functions from the other folds, with the mean over
-        all data removed.
-    """
-    unit = np.append(blocks.scale, 1.0)
-    scale = np.outer(unit, unit)
-    parts: tuple[list[Matrix], list[Matrix]] = ([], [])
-    for r in np.flatnonzero(blocks.is_block):
-        xx, xy, yy = (
-            _about_origin(m[:, r] / scale, blocks) for m in (blocks.xx, blocks.xy, blocks.yy)
-        )
-        parts[0].append(np.einsum("lii->li", xx + yy) / 2)
-        parts[1].append(np.einsum("lii->li", xy))
-    return HeldOut(np.stack(parts[0], axis=1), np.stack(parts[1], axis=1))
-
-
-def _about_origin(sums: Matrix, blocks: BlockMoments) -> Matrix:
-    """Undo the shift of augmented sums (lags, k+1, k+1)."""
-    shift, n = blocks.shift, sums[:, -1, -1]
-    left, right = sums[:, :-1, -1], sums[:, -1, :-1]
-    value: Matrix = (
-        sums[:, :-1, :-1]
-        + left[:, :, None] * shift
-        + shift[:, None] * right[:, None, :]
-        + n[:, None, None] * np.outer(shift, shift)
-    )
-    return value
 
 
 def certificates(

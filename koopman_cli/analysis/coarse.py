@@ -1,6 +1,7 @@
 """Numbers of a coarse transition matrix: lifetimes, first passages, committors.
 
-All take a matrix P whose rows sum to 1 and count time in steps of P.
+All take a matrix P whose rows sum to 1 and count time in steps of P. Lifetimes and first
+passages take many at once, (..., n, n).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def lifetimes(p: Matrix) -> Matrix:
     >>> np.round(lifetimes(np.array([[0.9, 0.1], [0.5, 0.5]])), 3).tolist()
     [9.491, 1.443]
     """
-    stay = np.diag(p)
+    stay = np.diagonal(p, axis1=-2, axis2=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         value: Matrix = np.where(stay > 0, -1 / np.log(np.minimum(stay, 1.0)), np.nan)
     return value
@@ -35,16 +36,16 @@ def first_passages(p: Matrix) -> Matrix:
     >>> np.round(first_passages(np.array([[0.9, 0.1], [0.5, 0.5]])), 6).tolist()
     [[0.0, 10.0], [2.0, 0.0]]
     """
-    n = len(p)
-    found = np.zeros((n, n))
-    for j in range(n):
+    n = p.shape[-1]
+    found = np.zeros(p.shape)
+    for j in range(n if n > 1 else 0):
         others = np.array([i for i in range(n) if i != j])
-        system = np.eye(n - 1) - p[np.ix_(others, others)]
-        if n > 1 and np.linalg.cond(system) < 1e12:
-            times = np.linalg.solve(system, np.ones(n - 1))
-            found[others, j] = np.where(times > 0, times, np.nan)
-        else:
-            found[others, j] = np.inf
+        system = np.eye(n - 1) - p[..., others[:, None], others]
+        leaves = np.linalg.cond(system) < 1e12
+        system = np.where(leaves[..., None, None], system, np.eye(n - 1))
+        times = np.linalg.solve(system, np.ones((n - 1, 1)))[..., 0]
+        times = np.where(times > 0, times, np.nan)
+        found[..., others, j] = np.where(leaves[..., None], times, np.inf)
     return found
 
 

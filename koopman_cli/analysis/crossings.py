@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ Matrix = NDArray[np.float64]
 #: Frames from which the two sides are learnt.
 SAMPLE = 50_000
 
+#: Changes of side after which nobody asks how many more there are.
+ENOUGH = 100
+
 #: A side begins at this fraction of the way to where the function typically is.
 CORE = 0.5
 
@@ -25,8 +29,10 @@ CORE = 0.5
 class Crossings:
     """Changes of side per slow function, and on which side each trajectory was.
 
-    counts : (k,) changes from one side to the other, inside trajectories
-    sides : (trajectories, k) -1 or 1 where a trajectory was on one side only, else 0
+    counts : (k,) changes from one side to the other, inside trajectories; those at or above
+        ``ENOUGH`` were not counted to the end
+    sides : (trajectories, k) -1 or 1 where a trajectory was on one side only, else 0; told of
+        functions that never change sides
     """
 
     counts: NDArray[np.int64]
@@ -76,29 +82,36 @@ def count_crossings(slow: FeatureStream) -> Crossings:
         visited = np.zeros((2, k), bool)
         at = 0
         for chunk in slow.chunks(i):
-            side = (chunk > high).astype(np.int64) - (chunk < low)
-            visited |= np.stack([(side < 0).any(axis=0), (side > 0).any(axis=0)])
+            asked = np.flatnonzero(counts < ENOUGH)
+            if not len(asked):
+                return Crossings(counts, sides)
             cuts = sorted(s - at for s in starts if at < s < at + len(chunk))
-            for a, b in zip([0, *cuts], [*cuts, len(chunk)], strict=True):
-                if at + a in starts:
-                    last = np.zeros(k, np.int64)
-                counts += _changes(side[a:b], last)
+            for j in asked:
+                above, below = chunk[:, j] > high[j], chunk[:, j] < low[j]
+                visited[:, j] |= below.any(), above.any()
+                for a, b in pairwise([0, *cuts, len(chunk)]):
+                    if at + a in starts:
+                        last[j] = 0
+                    more, last[j] = _changes(above[a:b], below[a:b], int(last[j]))
+                    counts[j] += more
             at += len(chunk)
         sides[i] = np.where(visited.all(axis=0), 0, visited[1].astype(int) - visited[0])
     return Crossings(counts, sides)
 
 
-def _changes(side: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Changes of side of every column; ``last`` is the side before, and is brought up to date."""
-    found = np.zeros_like(last)
-    for j in range(side.shape[1]):
-        seen = side[:, j][side[:, j] != 0]
-        if last[j]:
-            seen = np.append(last[j], seen)
-        if len(seen):
-            found[j] = np.count_nonzero(np.diff(seen))
-            last[j] = seen[-1]
-    return found
+def _changes(above: NDArray[np.bool_], below: NDArray[np.bool_], last: int) -> tuple[int, int]:
+    """Changes of side of one function, which was on side ``last`` before, and where it ends.
+
+    >>> _changes(np.array([True, False, False]), np.array([False, False, True]), -1)
+    (2, -1)
+    """
+    at = np.flatnonzero(above | below)
+    if not len(at):
+        return 0, last
+    seen = above[at]
+    changes = int(np.count_nonzero(seen[1:] != seen[:-1]))
+    first, final = (1 if seen[i] else -1 for i in (0, -1))
+    return changes + int(last == -first), final
 
 
 def never_crossed(modes: Sequence[Mode], found: Crossings) -> tuple[int, ...]:

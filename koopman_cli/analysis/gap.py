@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.uncertainty import LARGE_LOG_ERROR, Influences, student
+from koopman_cli.analysis.intervals import LARGE_LOG_ERROR
+from koopman_cli.analysis.uncertainty import Influences, student
 from koopman_cli.types import Gap, Quantity
 
 #: Largest m that is looked at, and the ratio of timescales that makes a gap.

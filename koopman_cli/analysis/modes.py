@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.certificate import LARGE_RESIDUAL, Certificate, FlowResiduals
 from koopman_cli.analysis.consistency import Drift, first_drift
+from koopman_cli.analysis.intervals import ModeInterval
 from koopman_cli.analysis.spectrum import time_symmetric
-from koopman_cli.analysis.uncertainty import ModeInterval
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution, solve
 from koopman_cli.moments import BlockMoments, Moments

@@ -45,10 +45,12 @@ class Simplex:
         Frames outside the simplex (there are few, and they were not its corners) go to the
         nearest face by clipping.
         """
-        raw = self.matrix[0] + psi @ self.matrix[1:]
-        clipped = np.clip(raw, 0.0, None)
-        value: Matrix = clipped / clipped.sum(axis=1, keepdims=True)
-        return value
+        # Rows of states and not of frames: numpy adds long rows fast and short ones slowly.
+        raw: Matrix = self.matrix[1:].T @ psi.T
+        raw += self.matrix[0][:, None]
+        np.maximum(raw, 0.0, out=raw)
+        raw /= raw.sum(axis=0)
+        return raw.T
 
 
 def simplex(psi: Matrix, seed: int = 0) -> Simplex:
@@ -118,10 +120,16 @@ def _clusters(psi: Matrix, seed: int) -> tuple[Matrix, Matrix]:
 def _spread_points(x: Matrix, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Half of the starting points far from each other, half at random."""
     picked = [int(rng.integers(len(x)))]
-    nearest = np.sum((x - x[picked[0]]) ** 2, axis=1)
+    columns = np.ascontiguousarray(x.T)
+
+    def distance(i: int) -> Matrix:
+        value: Matrix = ((columns - columns[:, [i]]) ** 2).sum(axis=0)
+        return value
+
+    nearest = distance(picked[0])
     while len(picked) < count // 2:
         picked.append(int(np.argmax(nearest)))
-        nearest = np.minimum(nearest, np.sum((x - x[picked[-1]]) ** 2, axis=1))
+        nearest = np.minimum(nearest, distance(picked[-1]))
     rest = rng.choice(len(x), size=count - len(picked), replace=False)
     return np.append(picked, rest)
 

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.heldout import BlockForms, HeldOut, Withheld
 from koopman_cli.blocks import BlockPlan, plan_blocks
-from koopman_cli.features.stream import FeatureStream
+from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import FeatureSpec, Progress, no_progress
+from koopman_cli.workers import one_thread
 
 Matrix = NDArray[np.float64]
 Function = Callable[[NDArray[Any]], NDArray[Any]]
@@ -28,23 +30,21 @@ KEEP_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class SlowPass:
-    """A stream of features seen through k slow functions and further columns beside them.
+    """A stream of features seen through k slow functions.
 
     stream : FeatureStream
     lift : (m, function) or None for the identity
     mean : (m,) subtracted from the lifted features
     functions : (m, k) the slow functions
-    beside : (m, q) matrices, further functions that only the moments need, one set per fold
-    owner : (blocks, 3) int array: first and last + 1 frame of each block, trajectories laid end to
-        end, and the fold whose functions are evaluated there
+    single : multiply in float32, where the fit did so too
+    kept : (k, frames) of every trajectory that has been read, if they fit into memory
     """
 
     stream: FeatureStream
     lift: tuple[int, Function] | None
     mean: Matrix
     functions: Matrix
-    beside: tuple[Matrix, ...]
-    owner: NDArray[np.int64]
+    single: bool
     kept: dict[int, NDArray[np.float64]]
 
     @classmethod
@@ -54,12 +54,11 @@ class SlowPass:
         lift: tuple[int, Function] | None,
         mean: Matrix,
         functions: Matrix,
-        beside: tuple[Matrix, ...] = (),
-        owner: NDArray[np.int64] | None = None,
+        *,
+        single: bool = False,
     ) -> SlowPass:
         """Nothing is read yet."""
-        owner = np.empty((0, 3), np.int64) if owner is None else owner
-        return cls(stream, lift, mean, functions, beside, owner, {})
+        return cls(stream, lift, mean, functions, single and lift is None, {})
 
     @property
     def keeps(self) -> bool:
@@ -67,68 +66,55 @@ class SlowPass:
         size = self.stream.n_frames * self.functions.shape[1] * 8
         return bool(size <= KEEP_BYTES)
 
-    def lifted(self, chunk: NDArray[Any], functions: Matrix) -> Matrix:
-        """(chi(x) - mean) functions of a chunk of features."""
-        chi = chunk if self.lift is None else self.lift[1](chunk)
-        value: Matrix = np.asarray(chi, np.float64) @ functions - self.mean @ functions
-        return value
+    def _lifted(self, trajectory: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Chunks of features, and chi of them."""
+        size = None
+        if self.lift is not None:
+            # The lifted chunk, in float64, is what must fit.
+            most = CHUNK_BYTES // (8 * max(self.lift[0], 1))
+            size = max(256, min(self.stream.chunk_frames(), most))
+        for chunk in self.stream.chunks(trajectory, size):
+            chi = chunk if self.lift is None else self.lift[1](chunk)
+            yield chunk, chi if self.single else np.asarray(chi, np.float64)
 
-    def moments(
-        self, lags: Sequence[int], width: int, progress: Progress = no_progress
-    ) -> BlockMoments:
-        """Block moments of slow functions and those beside them, in the blocks of the model.
+    def _weights(self, functions: Matrix) -> tuple[NDArray[Any], Matrix]:
+        """Functions in the precision of the products, and what the mean takes off them."""
+        dtype = np.float32 if self.single else np.float64
+        kept = functions.astype(dtype)
+        return np.ascontiguousarray(kept.T), (self.mean @ kept.astype(np.float64))[:, None]
 
-        Parameters
-        ----------
-        lags : sequence of int
-            The lag of the model first.
-        width : int
-            Functions of the lift, which decided the blocks of the model.
+    def held_out(self, asked: Withheld, progress: Progress = no_progress) -> HeldOut:
+        """Quadratic forms of the functions of every fold on its blocks; keeps the slow ones.
+
+        One reading of the data: each frame meets the slow functions and those of the one fold
+        that holds it out.
         """
-        base, raw = self.stream, self.stream.n_features
-        most = max(256, base.chunk_frames() * raw // max(raw, width))
-        k = self.functions.shape[1]
-        q = self.beside[0].shape[1] if self.beside else 0
+        k, base = self.functions.shape[1], self.stream
         begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in base.segments)])
-
-        def read(i: int, size: int) -> Iterator[NDArray[Any]]:
-            # A reading from first to last frame leaves the slow functions behind.
-            keep = i not in self.kept and self.keeps
-            full = np.empty((base.lengths[i], k)) if keep else np.empty((0, k))
-            at = 0
-            for chunk in base.chunks(i, min(size, most)):
-                columns = self._both(chunk, int(begins[i]) + at, q)
-                if keep:
-                    full[at : at + len(chunk)] = columns[:, :k]
-                at += len(chunk)
-                if keep and at == base.lengths[i]:
+        spans = [part + begin for part, begin in zip(base.segments, begins[:-1], strict=True)]
+        forms = BlockForms(asked, np.concatenate(spans))
+        slow = self._weights(self.functions)
+        both = [self._weights(np.hstack([self.functions, own])) for own in asked.functions]
+        with progress("projecting", base.n_frames) as advance, one_thread():
+            for i, length in enumerate(base.lengths):
+                full = np.empty((k, length)) if self.keeps else None
+                at = 0
+                for chunk, chi in self._lifted(i):
+                    begin = int(begins[i]) + at
+                    for a, b, block in forms.pieces(begin, begin + len(chi)):
+                        rows = slice(a - begin, b - begin)
+                        own = slow if block is None else both[asked.owner[block, 2]]
+                        values = own[0] @ chi[rows].T - own[1]
+                        if full is not None:
+                            full[:, at + rows.start : at + rows.stop] = values[:k]
+                        if block is not None:
+                            weight = None if asked.weights is None else asked.weights(chunk[rows])
+                            forms.add(block, a, values[k:], weight)
+                    at += len(chi)
+                    advance(len(chi))
+                if full is not None and at == length:
                     self.kept[i] = full
-                yield columns
-
-        moments, _ = accumulate(
-            self._with_columns(read, k + q),
-            list(lags),
-            plan=self._plan(lags, width),
-            precision="float64",
-            progress=progress,
-        )
-        return moments
-
-    def _both(self, chunk: NDArray[Any], begin: int, q: int) -> Matrix:
-        """Slow functions and, beside them, those of the fold that owns each frame.
-
-        Evaluating one fold per frame and not all of them is what keeps this pass cheap.
-        """
-        chi = np.asarray(chunk if self.lift is None else self.lift[1](chunk), np.float64)
-        k = self.functions.shape[1]
-        columns = np.zeros((len(chi), k + q))
-        columns[:, :k] = chi @ self.functions - self.mean @ self.functions
-        for start, stop, fold in self.owner.tolist() if q else ():
-            rows = slice(max(start - begin, 0), max(stop - begin, 0))
-            if rows.start < len(chi) and rows.start < rows.stop:
-                own = self.beside[fold]
-                columns[rows, k:] = chi[rows] @ own - self.mean @ own
-        return columns
+        return forms.result()
 
     def slow_moments(
         self,
@@ -156,8 +142,8 @@ class SlowPass:
 
     def first(self, count: int) -> SlowPass:
         """The same pass with the leading functions only; what is kept is shared."""
-        kept = {i: values[:, :count] for i, values in self.kept.items()}
-        return replace(self, functions=self.functions[:, :count], beside=(), kept=kept)
+        kept = {i: values[:count] for i, values in self.kept.items()}
+        return replace(self, functions=self.functions[:, :count], kept=kept)
 
     def _plan(self, lags: Sequence[int], width: int) -> BlockPlan:
         base = self.stream
@@ -169,14 +155,23 @@ class SlowPass:
     @property
     def slow(self) -> FeatureStream:
         """The k slow functions as a stream: from memory if they are kept there."""
+        weights, offset = self._weights(self.functions)
+
+        def project(i: int) -> Iterator[Matrix]:
+            for _, chi in self._lifted(i):
+                yield weights @ chi.T - offset
 
         def read(i: int, size: int) -> Iterator[NDArray[Any]]:
-            if i in self.kept:
-                for start in range(0, len(self.kept[i]), size):
-                    yield self.kept[i][start : start + size]
+            if i not in self.kept and self.keeps:
+                self.kept[i] = np.concatenate([weights[:, :0], *project(i)], axis=1)
+            if i not in self.kept:
+                for values in project(i):
+                    for start in range(0, values.shape[1], size):
+                        yield values[:, start : start + size].T
                 return
-            for chunk in self.stream.chunks(i, size):
-                yield self.lifted(chunk, self.functions)
+            values = self.kept[i]
+            for start in range(0, values.shape[1], size):
+                yield values[:, start : start + size].T
 
         return self._with_columns(read, self.functions.shape[1])
 

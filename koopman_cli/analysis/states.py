@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.coarse import first_passages, lifetimes
 from koopman_cli.analysis.pcca import Simplex, simplex
+from koopman_cli.analysis.resampling import Totals, resampled
 from koopman_cli.analysis.slowpass import SlowPass
-from koopman_cli.analysis.uncertainty import Stack, resampled, student
+from koopman_cli.analysis.uncertainty import Stack, student
 from koopman_cli.errors import SupportError
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import ChapmanKolmogorov, Lag, Progress, Quantity, States, no_progress
+from koopman_cli.workers import one_thread
 
 Matrix = NDArray[np.float64]
 
@@ -76,6 +78,11 @@ def find_states(passed: SlowPass, asked: Question, progress: Progress = no_progr
     SupportError
         If the functions do not span a simplex.
     """
+    with one_thread():
+        return _found(passed, asked, progress)
+
+
+def _found(passed: SlowPass, asked: Question, progress: Progress) -> States:
     slow = passed.slow
     sample = gather(slow, thinned_frames(slow.lengths, SAMPLE))
     found = simplex(np.concatenate([s for s in sample if len(s)]), asked.seed)
@@ -87,10 +94,15 @@ def find_states(passed: SlowPass, asked: Question, progress: Progress = no_progr
     order = np.argsort(-_soft(moments, n), kind="stable")
     matrix = found.matrix[:, order]
     moments = _reordered(moments, np.concatenate([order, n + order]))
-    value, influence, stack = resampled(moments, lambda b: _numbers(b, n, asked.reversible))
-    _check_sound(value, n)
-    return _describe(passed, asked, (replace(found, matrix=matrix), n), (value, influence, stack),
-                     _chapman_kolmogorov(moments, n, asked))  # fmt: skip
+    try:
+        numbers = resampled(moments, lambda t: _numbers(t, n, asked.reversible))
+        _check_sound(numbers[0], n)
+        test = _chapman_kolmogorov(moments, n, asked)
+    except np.linalg.LinAlgError:
+        raise SupportError(
+            "the memberships of the states are not independent", "take fewer states with --count"
+        ) from None
+    return _describe(passed, asked, (replace(found, matrix=matrix), n), numbers, test)
 
 
 def _check_sound(value: Matrix, n: int) -> None:
@@ -110,10 +122,16 @@ def _check_sound(value: Matrix, n: int) -> None:
 
 def _both(found: Simplex, psi: Matrix) -> Matrix:
     """Memberships and, beside them, the indicators of the largest."""
-    chi = found.memberships(psi)
-    hard = np.zeros_like(chi)
-    hard[np.arange(len(chi)), np.argmax(chi, axis=1)] = 1.0
-    return np.column_stack([chi, hard])
+    chi = found.memberships(psi).T
+    n = len(chi)
+    both = np.empty((2 * n, chi.shape[1]))
+    both[:n] = chi
+    largest, free = chi.max(axis=0), np.ones(chi.shape[1], bool)
+    for j in range(n):
+        own = (chi[j] == largest) & free
+        both[n + j] = own
+        free &= ~own
+    return both.T
 
 
 def multiples(asked: Question, segments: Sequence[NDArray[np.int64]]) -> list[int]:
@@ -134,40 +152,31 @@ def multiples(asked: Question, segments: Sequence[NDArray[np.int64]]) -> list[in
 # ------------------------------------------------------------------ from moments to numbers
 
 
-def _raw(blocks: BlockMoments, lag: int | None = None) -> tuple[Matrix, Matrix, Matrix, float]:
-    """Uncentred sums of all pairs, in the units of the functions, and the number of pairs."""
-    total = blocks.total(lag)
-    about = total.rebased(np.zeros_like(total.shift), np.ones_like(total.scale))
-    return about.xx, about.xy, about.yy, about.n
-
-
 def _soft(blocks: BlockMoments, n: int) -> Matrix:
-    xx, _, yy, pairs = _raw(blocks)
-    return np.asarray((xx[:n, -1] + yy[:n, -1]) / (2 * pairs), np.float64)
+    total = blocks.total()
+    about = total.rebased(np.zeros_like(total.shift), np.ones_like(total.scale))
+    return np.asarray((about.xx[:n, -1] + about.yy[:n, -1]) / (2 * about.n), np.float64)
 
 
-def transition_matrix(
-    blocks: BlockMoments, n: int, *, reversible: bool, lag: int | None = None
-) -> Matrix:
-    """P = M00^-1 M01 of the first ``n`` functions, which sum to 1."""
-    xx, xy, yy, _ = _raw(blocks, lag)
-    m00, m01 = xx[:n, :n], xy[:n, :n]
+def transition_matrices(totals: Totals, n: int, *, reversible: bool) -> Matrix:
+    """P = M00^-1 M01 of the first ``n`` functions, which sum to 1: (sums, lags, n, n)."""
+    xx, xy, yy = (part[..., :n, :n] for part in totals.raw())
     if reversible:
-        m00 = np.asarray((m00 + yy[:n, :n]) / 2, np.float64)
-        m01 = np.asarray((m01 + m01.T) / 2, np.float64)
-    return np.asarray(np.linalg.solve(m00, m01), np.float64)
+        xx, xy = (xx + yy) / 2, (xy + xy.swapaxes(-1, -2)) / 2
+    return np.asarray(np.linalg.solve(xx, xy), np.float64)
 
 
-def _numbers(blocks: BlockMoments, n: int, reversible: bool) -> Matrix:
+def _numbers(totals: Totals, n: int, reversible: bool) -> Matrix:
     """Everything that gets an interval, in one row: populations, P, log times."""
-    xx, _, yy, pairs = _raw(blocks)
-    populations = (xx[: 2 * n, -1] + yy[: 2 * n, -1]) / (2 * pairs)
-    p = transition_matrix(blocks, n, reversible=reversible)
+    xx, _, yy = (part[:, 0] for part in totals.raw())
+    populations = (xx[:, : 2 * n, -1] + yy[:, : 2 * n, -1]) / (2 * xx[:, -1:, -1])
+    p = transition_matrices(totals, n, reversible=reversible)[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
         stay = np.log(lifetimes(p))
         # The diagonal is no passage; 1 there keeps its logarithm finite.
-        passages = np.log(first_passages(p) + np.eye(n)).ravel()
-    row: Matrix = np.concatenate([populations, p.ravel(), stay, passages])
+        passages = np.log(first_passages(p) + np.eye(n))
+    sets = len(p)
+    row: Matrix = np.hstack([populations, p.reshape(sets, -1), stay, passages.reshape(sets, -1)])
     return row
 
 
@@ -261,11 +270,10 @@ def _chapman_kolmogorov(blocks: BlockMoments, n: int, asked: Question) -> Chapma
         return None
     steps = [lag // lags[0] for lag in lags]
 
-    def matrices(b: BlockMoments) -> Matrix:
-        first = transition_matrix(b, n, reversible=asked.reversible, lag=lags[0])
-        own = [transition_matrix(b, n, reversible=asked.reversible, lag=lag) for lag in lags]
-        powers = [np.linalg.matrix_power(first, k) for k in steps]
-        return np.stack([np.stack(powers), np.stack(own)])
+    def matrices(totals: Totals) -> Matrix:
+        own = transition_matrices(totals, n, reversible=asked.reversible)
+        powers = [np.linalg.matrix_power(own[:, 0], k) for k in steps]
+        return np.stack([np.stack(powers, axis=1), own], axis=1)
 
     value, influence, stack = resampled(blocks, matrices)
     error = stack.error(influence[:, 1])

@@ -9,9 +9,7 @@ Bootstrap (1993), chapter 21 (the infinitesimal jackknife).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +22,6 @@ Matrix = NDArray[np.float64]
 #: Fewest blocks of at least three slowest timescales for a reliable interval.
 MIN_BLOCKS = 20
 TIMESCALES_PER_BLOCK = 3
-
-#: Two neighbouring eigenvalues closer than this many errors form a group.
-GROUP_ERRORS = 2.0
-
-#: Above this error of ln t an eigenvalue is given a symmetric interval of its own.
-LARGE_LOG_ERROR = 0.5
 
 
 @dataclass(frozen=True)
@@ -312,9 +304,6 @@ def _of_svd(blocks: BlockMoments, solution: Solution, count: int, center: bool) 
     return Influences(values.astype(np.complex128), g.astype(np.complex128), s)
 
 
-# ------------------------------------------------------------------ intervals
-
-
 def student(blocks: int, level: float = 0.95) -> float:
     """Quantile of Student's t for a two-sided interval with ``blocks`` - 1 degrees of freedom.
 
@@ -324,159 +313,3 @@ def student(blocks: int, level: float = 0.95) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(max(blocks - 1, 1), (1 + level) / 2))
-
-
-@dataclass(frozen=True)
-class ModeInterval:
-    """95% intervals of one mode; None where there is none.
-
-    eigenvalue : of lambda, or of |lambda| for a complex one
-    timescale, period : in units of the lag
-    error : standard error of |lambda|
-    log_error : standard error of ln t, NaN where there is no t
-    group : indices of the modes (from 0) that cannot be told apart from it
-    """
-
-    eigenvalue: tuple[float, float] | None
-    timescale: tuple[float, float] | None
-    period: tuple[float, float] | None
-    error: float
-    log_error: float
-    group: tuple[int, ...]
-
-
-def mode_intervals(found: Influences) -> tuple[ModeInterval, ...]:
-    """95% intervals of eigenvalues, timescales and periods (times in units of the lag).
-
-    Timescales and periods by Student's t on their logarithm. The eigenvalue has the interval
-    that its timescale implies, or a symmetric one where ln t is too uncertain. Neighbours
-    closer than two errors are a group: which is which cannot be told, and every member gets
-    the hull of the intervals of all.
-    """
-    if found.n_blocks < 2:
-        nothing = ModeInterval(None, None, None, float("nan"), float("nan"), ())
-        return tuple(nothing for _ in found.values)
-    t = student(found.n_blocks)
-    errors, logs = found.errors(), found.stack.error(found.log_time)
-    turns = found.stack.error(found.angle)
-    single = [
-        _single(complex(v), (float(e), float(el), float(ea)), t)
-        for v, e, el, ea in zip(found.values, errors, logs, turns, strict=True)
-    ]
-    groups = eigenvalue_groups(found.values, errors)
-    by_member = {i: group for group in groups for i in group}
-    modes = []
-    for i in range(len(single)):
-        group = by_member[i]
-        own, time, period = (_hull([single[j][part] for j in group]) for part in range(3))
-        modes.append(ModeInterval(own, time, period, float(errors[i]), float(logs[i]), group))
-    return tuple(modes)
-
-
-Pair = tuple[float, float] | None
-
-
-def _single(
-    value: complex, errors: tuple[float, float, float], t: float
-) -> tuple[Pair, Pair, Pair]:
-    error, log_error, turn = errors
-    size = abs(value) if value.imag else value.real
-    time: Pair = None
-    if np.isfinite(log_error):
-        middle = -1 / np.log(size)
-        time = (float(middle * _exp(-t * log_error)), float(middle * _exp(t * log_error)))
-    if time is not None and log_error < LARGE_LOG_ERROR:
-        own: Pair = (float(np.exp(-1 / time[0])), float(np.exp(-1 / time[1])))
-    else:
-        own = (float(size - t * error), float(size + t * error)) if np.isfinite(error) else None
-    period: Pair = None
-    if value.imag:
-        angle = abs(np.angle(value))
-        middle, spread = 2 * np.pi / angle, t * turn / angle
-        period = (float(middle * _exp(-spread)), float(middle * _exp(spread)))
-    return own, time, period
-
-
-def _exp(x: float) -> float:
-    # Far enough from the limits of float64 to be multiplied by a timescale.
-    return float(np.exp(np.clip(x, -600.0, 600.0)))
-
-
-def _hull(pairs: list[Pair]) -> Pair:
-    found = [p for p in pairs if p is not None]
-    if not found:
-        return None
-    return min(p[0] for p in found), max(p[1] for p in found)
-
-
-def eigenvalue_groups(
-    values: NDArray[np.complex128], errors: Matrix
-) -> tuple[tuple[int, ...], ...]:
-    """Runs of neighbouring real eigenvalues closer than two errors; conjugates stay pairs.
-
-    >>> eigenvalue_groups(np.array([0.9, 0.899, 0.5 + 0j]), np.array([0.01, 0.01, 0.01]))
-    ((0, 1), (2,))
-    """
-    groups: list[list[int]] = []
-    for i, value in enumerate(values):
-        last = groups[-1][-1] if groups else -1
-        if last >= 0 and _together(values[last], value, float(np.hypot(errors[last], errors[i]))):
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return tuple(tuple(group) for group in groups)
-
-
-def _together(a: Any, b: Any, error: float) -> bool:
-    if a.imag or b.imag:
-        return bool(a.imag > 0 and b == a.conjugate())
-    return bool(abs(a - b) < GROUP_ERRORS * error)
-
-
-# ------------------------------------------------------------------ re-solving
-
-
-def resampled(
-    blocks: BlockMoments, statistic: Callable[[BlockMoments], Matrix], step: float = 0.2
-) -> tuple[Matrix, Matrix, Stack]:
-    """Influence of each block on any statistic, by re-solving with that block reweighted.
-
-    g_b = (T(w_b = 1 + h) - T(w_b = 1 - h)) / (2 h): a central difference, for statistics whose
-    derivative is not written down (populations, rates, a maximum-likelihood estimate).
-
-    Parameters
-    ----------
-    blocks : BlockMoments
-        Merged to independent blocks.
-    statistic : function of BlockMoments
-        Gives an array of any shape.
-    step : float
-        h.
-
-    Returns
-    -------
-    value : array
-        The statistic of all blocks.
-    influence : (blocks, ...) array
-    stack : Stack
-        For :meth:`Stack.error`.
-    """
-    from dataclasses import replace
-
-    value = np.asarray(statistic(blocks), float)
-    rows = []
-    for region in np.flatnonzero(blocks.is_block):
-        sides = []
-        for sign in (1, -1):
-            weight = np.ones(len(blocks.is_block))
-            weight[region] += sign * step
-            scaled = {
-                name: getattr(blocks, name) * weight[None, :, None, None]
-                for name in ("xx", "xy", "yy")
-            }
-            sides.append(np.asarray(statistic(replace(blocks, **scaled)), float))
-        # Infinite on both sides (a state that is never left) has no influence to tell.
-        told = np.isfinite(sides[0]) | np.isfinite(sides[1])
-        nothing = np.full(value.shape, np.nan)
-        rows.append(np.subtract(sides[0], sides[1], out=nothing, where=told) / (2 * step))
-    return value, np.array(rows), stack(blocks, blocks.lags[0], joint=False)
