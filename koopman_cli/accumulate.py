@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli import manylags
 from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
@@ -120,6 +121,8 @@ def _read(
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
     width = source.width
+    many = source.device is None and manylags.suits(width, plan.lags)
+    plain = manylags.ManyLagsRun if many else SegmentRun
     with progress("reading", source.stream.n_frames) as advance, Workers(width) as workers:
         for trajectory, segments in by_trajectory.items():
             window = Window(source.chunks(trajectory), advance)
@@ -128,7 +131,7 @@ def _read(
                     WeightedRun(sums, workers, window, segment, dtype).run()
                 continue
             for bundle in bundles(segments, max(plan.lags)):
-                run = SegmentRun(sums, workers, window, bundle[0], dtype)
+                run = plain(sums, workers, window, bundle[0], dtype)
                 run.run() if len(bundle) == 1 else run.run_short(bundle)
         workers.finish()
     sums.collect()

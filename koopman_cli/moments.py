@@ -117,11 +117,7 @@ class Moments:
 
     def projected(self, origin: Matrix, functions: Matrix) -> Moments:
         """Moments of f = (x - origin) @ functions, in k functions (d, k)."""
-        scaled = functions / self.scale[:, None]
-        transform = np.zeros((len(self.scale) + 1, functions.shape[1] + 1))
-        transform[:-1, :-1] = scaled
-        transform[-1, :-1] = ((self.shift - origin) * self.scale) @ scaled
-        transform[-1, -1] = 1.0
+        transform = _affine(self.shift, self.scale, origin, functions)
         k = functions.shape[1]
         return Moments(*_congruence(self, transform), np.zeros(k), np.ones(k))
 
@@ -142,6 +138,16 @@ class Moments:
         zero = np.zeros_like(self.shift)
         c00, c01, c11 = (m[:-1, :-1] / self.n for m in (raw.xx, raw.xy, raw.yy))
         return Covariances(c00, c01, c11, zero, zero)
+
+
+def _affine(shift: Matrix, scale: Matrix, origin: Matrix, functions: Matrix) -> Matrix:
+    """T with [f, 1] = [z, 1] T for f = (x - origin) @ functions."""
+    scaled = functions / scale[:, None]
+    transform = np.zeros((len(scale) + 1, functions.shape[1] + 1))
+    transform[:-1, :-1] = scaled
+    transform[-1, :-1] = ((shift - origin) * scale) @ scaled
+    transform[-1, -1] = 1.0
+    return transform
 
 
 def _congruence(m: Moments, transform: Matrix) -> tuple[Matrix, Matrix, Matrix]:
@@ -244,15 +250,9 @@ class BlockMoments:
 
     def projected(self, origin: Matrix, functions: Matrix) -> BlockMoments:
         """Block moments of k functions f = (x - origin) @ functions."""
-        template = self.total()
         k = functions.shape[1]
-        shape = (len(self.lags), len(self.is_block), k + 1, k + 1)
-        parts = [np.empty(shape) for _ in range(3)]
-        for i in range(shape[0]):
-            for r in range(shape[1]):
-                region = replace(template, xx=self.xx[i, r], xy=self.xy[i, r], yy=self.yy[i, r])
-                small = region.projected(origin, functions)
-                parts[0][i, r], parts[1][i, r], parts[2][i, r] = small.xx, small.xy, small.yy
+        transform = _affine(self.shift, self.scale, origin, functions)
+        parts = [transform.T @ (part @ transform) for part in (self.xx, self.xy, self.yy)]
         return replace(
             self, xx=parts[0], xy=parts[1], yy=parts[2], shift=np.zeros(k), scale=np.ones(k)
         )
