@@ -21,7 +21,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", str(os.cpu_count() or 1))
 import numpy as np
 from harness import compare, machine, peak_memory
 
-from koopman_cli.flow import dmd
+from koopman_cli.flow.arrays import dmd
 
 RANK = 24
 
@@ -63,7 +63,7 @@ def beside_pydmd(frames: int, columns: int, dtype: str, rounds: int) -> None:
         warnings.simplefilter("ignore")
         compare(
             f"DMD rank {RANK}, {columns} x {frames} {dtype}",
-            {"koopman_cli.flow.dmd": ours, "pydmd.DMD": pydmd},
+            {"koopman_cli.flow.arrays.dmd": ours, "pydmd.DMD": pydmd},
             rounds,
             warm=int(columns < 500_000),
         )

@@ -29,7 +29,7 @@ from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
 from koopman_cli.features.field import build_field
 from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.flow import describe_flow
+from koopman_cli.flow.space import describe_flow
 from koopman_cli.heldout import open_test, refuse_shared
 from koopman_cli.models import DEFAULTS, make_settings
 from koopman_cli.request import Request

@@ -17,7 +17,7 @@ from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.flow import flow_verdicts
+from koopman_cli.flow.verdicts import flow_verdicts
 from koopman_cli.lifts import apply
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.types import (
