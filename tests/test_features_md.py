@@ -180,6 +180,54 @@ def test_wrapping_into_the_cell_changes_no_torsion_and_no_distance(skew):
     assert any("broken across the periodic boundary" in w for w in ours.warnings)
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("spec", ["heavy-distances", "ca-distances", "inverse-distances"])
+def test_small_cell_does_not_fold_a_molecule_onto_itself(spec, wrapped):
+    """In a cell less than twice its length a molecule keeps its own distances, wrapped or not."""
+    xyz, _, _ = random_peptide(20, 4)
+    length = np.ptp(xyz, axis=1).max()
+    cell = np.array([[1.0, 0, 0], [0.2, 1.0, 0], [0.1, 0.2, 1.0]]) * 1.3 * length
+    assert length > 0.5 * cell[2, 2]
+    moved = xyz
+    if wrapped:
+        fractions = xyz @ np.linalg.inv(cell)
+        moved = (fractions - np.floor(fractions)) @ cell
+    topology = peptide_topology(4)
+    whole = rows(build_features([md_trajectory(xyz, topology)], spec))
+    ours = rows(build_features([md_trajectory(moved, topology, cell=cell)], spec))
+    np.testing.assert_allclose(ours, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_contacts_of_two_chains_take_nearest_images_inside_them_none():
+    """A molecule at the other side of the cell is near, its own far end is not."""
+    one = peptide_xyz(np.full((1, 5), np.pi), np.full((1, 5), np.pi))[0]  # stretched along x
+    one -= one.mean(axis=0)
+    length = np.ptp(one[:, 0])
+    cell = np.diag([1.2 * length, 3.0, 3.0])
+    xyz = np.concatenate([one + np.array([0, y, 0]) for y in (0.2, 2.9)])[None]
+    topology = peptide_topology(6, chains=2)
+    stream = build_features([md_trajectory(xyz, topology, cell=cell)], "ca-distances")
+    found = dict(zip(stream.spec.names, rows(stream)[0].tolist(), strict=True))
+    assert found["d 1:ALA1-CA 2:ALA1-CA"] == pytest.approx(0.3, abs=1e-4)
+    ends = np.linalg.norm(one[1] - one[-2])
+    assert ends > 0.6 * cell[0, 0]
+    assert found["d 1:ALA1-CA 1:ALA6-CA"] == pytest.approx(ends, abs=1e-4)
+
+
+def test_selected_ca_atoms_are_one_molecule():
+    """CA atoms of a chain, which have no bonds, are not folded by a small cell either."""
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    for _ in range(12):
+        topology.add_atom("CA", mdtraj.element.carbon, topology.add_residue("ALA", chain))
+    xyz = np.zeros((3, 12, 3))
+    xyz[:, :, 0] = 0.38 * np.arange(12)
+    cell = 4.9 * np.eye(3)
+    stream = build_features([md_trajectory(xyz % 4.9, topology, cell=cell)], "ca-distances")
+    found = dict(zip(stream.spec.names, rows(stream)[0].tolist(), strict=True))
+    assert max(found.values()) == pytest.approx(11 * 0.38, abs=1e-5)
+
+
 def test_broken_molecule_is_counted_once():
     """The warning holds the number of frames and the first, however often they are read."""
     xyz, _, _ = random_peptide(30, 3)

@@ -54,7 +54,8 @@ def _lines(item: Inspection) -> list[str]:
     lines += _time_lines(item)
     lines.append(f"  {_contents(item)}")
     if item.cell is not None:
-        lines.append(f"  unit cell: {'valid' if item.cell else 'none, so no minimum image'}")
+        none = "none that could hold the molecules, so no minimum image"
+        lines.append(f"  unit cell: {'valid' if item.cell else none}")
     bad = item.nonfinite
     if bad.frames:
         frame, name = bad.first or (0, "")

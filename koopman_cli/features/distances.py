@@ -1,4 +1,8 @@
-"""Distances: between CA atoms, heavy atoms, residues. Nearest images where the cell is valid."""
+"""Distances: between CA atoms, heavy atoms, residues.
+
+Inside a molecule they are those of the whole molecule; between molecules those of nearest
+images where the cell is valid.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.features.available import ca_atoms, heavy_atoms, missing
 from koopman_cli.features.base import AtomLabels, Block, Chunk, Context, State, check_width
+from koopman_cli.io.molecules import Molecules
 
 #: Residues closer than this along the chain are always near each other: no contact.
 MIN_SEPARATION = 3
@@ -19,24 +24,41 @@ MIN_SEPARATION = 3
 TILE_BYTES = 8 * 2**20
 
 
-def pair_distances(chunk: Chunk, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Distances of atom pairs, of nearest images where the cell is valid.
+def pair_distances(
+    chunk: Chunk, pairs: NDArray[np.int64], molecules: Molecules
+) -> NDArray[np.float32]:
+    """Distances of atom pairs; of nearest images for two molecules where the cell is valid.
 
     Parameters
     ----------
     chunk : Chunk
     pairs : (p, 2) int array
+    molecules : Molecules
 
     Returns
     -------
     (n, p) float32 array
         In nm.
     """
-    import mdtraj
     from mdtraj.geometry.distance import compute_distances_core
 
     if chunk.frames.cell is None:
         return np.asarray(compute_distances_core(chunk.xyz, pairs))
+    inside = molecules.together(pairs)
+    if not inside.any():
+        return _nearest(chunk, pairs)
+    xyz = chunk.shared("whole", lambda: molecules.whole(chunk.xyz, chunk.frames.cell))
+    if inside.all():
+        return np.asarray(compute_distances_core(xyz, pairs))
+    result = np.empty((len(chunk), len(pairs)), np.float32)
+    result[:, inside] = compute_distances_core(xyz, pairs[inside])
+    result[:, ~inside] = _nearest(chunk, pairs[~inside])
+    return result
+
+
+def _nearest(chunk: Chunk, pairs: NDArray[np.int64]) -> NDArray[np.float32]:
+    import mdtraj
+
     # mdtraj's own periodic distances pay a Python loop over frames; displacements do not.
     steps = mdtraj.compute_displacements(chunk.trajectory, pairs)
     return np.asarray(np.sqrt(np.einsum("npk,npk->np", steps, steps)))
@@ -45,8 +67,10 @@ def pair_distances(chunk: Chunk, pairs: NDArray[np.int64]) -> NDArray[np.float32
 def cell_note(context: Context) -> tuple[str, ...]:
     """Says whether distances are those of nearest images."""
     if context.frame().cell is None:
-        return (f"{context.first.label}: no valid unit cell, so distances take no nearest image",)
-    return ("the unit cell is valid: distances are between nearest images",)
+        why = "no valid unit cell (none, or one smaller than a molecule)"
+        return (f"{context.first.label}: {why}, so distances take no nearest image",)
+    inside = "those inside one are of the whole molecule"
+    return (f"the unit cell is valid: distances between molecules are of nearest images, {inside}",)
 
 
 def _atom_pairs(
@@ -113,10 +137,11 @@ def _distance_block(
     unit: str,
     change: Callable[[NDArray[np.float32]], NDArray[np.float32]],
 ) -> Block:
+    molecules = Molecules.of(context.first.topology)
     return Block(
         names=names,
         units=(unit,) * len(names),
-        compute=lambda chunk: change(pair_distances(chunk, pairs)),
+        compute=lambda chunk: change(pair_distances(chunk, pairs, molecules)),
         scratch=16 * len(pairs),
         notes=cell_note(context),
         explain=lambda column: "; its two atoms coincide" if unit == "1/nm" else "",
@@ -179,16 +204,17 @@ def prepare_contacts(context: Context, options: tuple[str, ...], state: State | 
         raise missing("contacts:closest-heavy", topology)
     labels = AtomLabels.of(topology, np.unique(contacts.atoms).tolist()).residues
     count = len(contacts.residues)
+    molecules = Molecules.of(topology)
     return Block(
         names=tuple(f"contact {labels[a]} {labels[b]}" for a, b in contacts.residues.tolist()),
         units=("nm",) * count,
-        compute=lambda chunk: _closest(chunk, contacts),
+        compute=lambda chunk: _closest(chunk, contacts, molecules),
         scratch=4 * count,
         notes=cell_note(context),
     )
 
 
-def _closest(chunk: Chunk, contacts: Contacts) -> NDArray[np.float32]:
+def _closest(chunk: Chunk, contacts: Contacts, molecules: Molecules) -> NDArray[np.float32]:
     # All atom pairs of a whole chunk would not fit: a few residue pairs at a time.
     result = np.empty((len(chunk), len(contacts.residues)), np.float32)
     ends = np.append(contacts.starts[1:], len(contacts.atoms))
@@ -197,7 +223,7 @@ def _closest(chunk: Chunk, contacts: Contacts) -> NDArray[np.float32]:
     while first < len(ends):
         begin = contacts.starts[first]
         last = max(first + 1, int(np.searchsorted(ends, begin + limit, side="right")))
-        d = pair_distances(chunk, contacts.atoms[begin : ends[last - 1]])
+        d = pair_distances(chunk, contacts.atoms[begin : ends[last - 1]], molecules)
         np.minimum.reduceat(d, contacts.starts[first:last] - begin, 1, out=result[:, first:last])
         first = last
     return result

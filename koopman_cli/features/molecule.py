@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,16 +47,6 @@ class FrameWatch:
         if len(far) and self.first is None:
             self.first = chunk.frames.start + int(far[0])
         self.broken += len(far)
-
-
-def real_bonds(topology: Any) -> NDArray[np.int64]:
-    """(b, 2) atoms of the bonds between elements; beads and virtual sites may be far apart."""
-    bonds = [
-        (a.index, b.index)
-        for a, b in topology.bonds
-        if all(getattr(x.element, "symbol", "VS") not in ("VS", "") for x in (a, b))
-    ]
-    return np.array(bonds, np.int64).reshape(-1, 2)
 
 
 def frame_warnings(watches: Sequence[FrameWatch], labels: Sequence[str]) -> tuple[str, ...]:

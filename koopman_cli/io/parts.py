@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.io.cells import valid_cells
+from koopman_cli.io.molecules import Molecules
 from koopman_cli.io.source import Chunk, Source, check_unchanged
 from koopman_cli.types import Frames
 
@@ -52,12 +53,18 @@ def _beyond(source: Source, values: NDArray[Any], first: int, step: int) -> None
 
 
 def _cells(source: Source, chunk: Chunk, first: int, step: int, use: bool | None) -> bool:
-    """Whether this file has a cell: its first frame decides, the others must follow."""
-    if chunk.cell is None:
+    """Whether this file has a cell: its first frame decides, the others must follow.
+
+    A cell that is smaller than a molecule in it is none.
+    """
+    if chunk.cell is None or use is False:
         return False
     good = valid_cells(chunk.cell)
     if use is None:
         use = bool(good[0])
+        if use and source.topology is not None:
+            molecules = Molecules.of(source.topology)
+            use = molecules.fit_into(np.asarray(chunk.values[:1]), chunk.cell[:1])
     if use and not good.all():
         frame = first + int(np.flatnonzero(~good)[0]) * step
         raise DataError(
