@@ -66,7 +66,9 @@ class FitOptions:
     settings : of the family, texts or values
     folds : folds of blocks for held-out scores
     test : paths (or arrays) of a separate test set instead of folds
-    device : "cpu", "cuda", "cuda:N", or "auto", which takes a GPU for kernels where there is one
+    device : "cpu", "cuda", "cuda:N", or "auto", which takes a GPU for kernels and networks where
+        there is one
+    place : :class:`koopman_cli.networks.checkpoint.Place` of checkpoints, where training is long
     """
 
     features: str | None = None
@@ -79,6 +81,7 @@ class FitOptions:
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
+    place: Any = None
 
 
 def fit(
@@ -141,6 +144,7 @@ def fit(
         precision=options.precision,
         progress=progress,
         device=options.device,
+        place=options.place,
     )
     lag, scan = _lag(options.lag, stream, request)
     request, ranked, reduced = request.completed(stream, lag)

@@ -40,15 +40,16 @@ class Done:
 
 def pieces(requests: Sequence[Request], stream: FeatureStream, todo: Todo) -> list[Todo]:
     """The work in pieces that share no moments."""
-    found: list[Todo] = []
-    for group in groups_of(requests, stream):
-        own = {key: dims for key, dims in todo.items() if key[0] in group and dims}
-        if not is_fixed(requests[group[0]], stream):
-            lags = dict.fromkeys(lag for _, lag in own)
-            found += [{key: d for key, d in own.items() if key[1] == lag} for lag in lags]
-        elif own:
-            found.append(own)
-    return found
+    found: dict[Any, dict[tuple[int, int], Sequence[int]]] = {}
+    for number, group in enumerate(groups_of(requests, stream)):
+        first = requests[group[0]]
+        # Lifts that are fitted as one are one piece of work.
+        shared = number if first.settings.company is None else first.settings.company
+        for key, dims in todo.items():
+            if key[0] in group and dims:
+                lag = None if is_fixed(first, stream) else key[1]
+                found.setdefault((shared, lag), {})[key] = dims
+    return list(found.values())
 
 
 def work_here(

@@ -49,6 +49,7 @@ class GridOptions:
     test : paths (or arrays) of a separate test set instead of folds
     device : "cpu", "cuda", "cuda:N" or "auto"; see FitOptions
     jobs : processes
+    place : where the training of networks keeps checkpoints
     """
 
     features: tuple[str | None, ...] = (None,)
@@ -63,6 +64,7 @@ class GridOptions:
     precision: str = "auto"
     device: str = "auto"
     jobs: int = 1
+    place: Any = None
 
     def requests(self, progress: Progress = no_progress) -> list[Request]:
         """Every family with every combination of its settings.
@@ -89,6 +91,7 @@ class GridOptions:
                     "precision": self.precision,
                     "progress": progress,
                     "device": self.device,
+                    "place": self.place,
                 }
                 found.append(Request.of(name, given, **more))
         # Lifts that can be fitted as one share a shelf.

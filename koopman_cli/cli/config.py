@@ -17,7 +17,7 @@ from koopman_cli.types import ReadOptions
 #: not about the result.
 _OF_THE_RUN = frozenset(
     {"paths", "settings", "out", "force", "config", "allow_empty", "strict", "as_json", "quiet",
-     "verbose", "debug", "version"}
+     "verbose", "debug", "version", "restarts", "resume"}
 )  # fmt: skip
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from koopman_cli.cli.config import with_config
+from koopman_cli.cli.guard import going_on_with
 from koopman_cli.cli.options import (
     common_options,
     device_option,
@@ -19,11 +21,14 @@ from koopman_cli.cli.options import (
     paths_argument,
     read_options,
     reading_options,
+    restarts_option,
+    with_restarts,
 )
 from koopman_cli.errors import DataError, KoopmanError, SupportError, UsageError
 
 if TYPE_CHECKING:
     from koopman_cli.candidates import ScoreTable
+    from koopman_cli.networks.checkpoint import Place
     from koopman_cli.types import FitResult
 
 
@@ -49,6 +54,8 @@ if TYPE_CHECKING:
     help="Of the products; auto takes float32 for float32 data that are well conditioned.",
 )
 @device_option
+@restarts_option
+@click.option("--resume", is_flag=True, help="Go on with the training that was interrupted.")
 @reading_options
 @out_option("RUN directory.  [default: <stem of the first PATH>.koopman]")
 @force_option
@@ -74,12 +81,14 @@ def command(ctx: click.Context, /, **values: Any) -> None:
     need_paths(values["paths"])
     out = Path(values["out"] or Path(values["paths"][0]).stem + ".koopman")
     _check_out(out, (*values["paths"], *values["test"]), force=flags["force"])
-    result, table = _fit(values)
+    place = _training_place(values, out)
+    result, table = _fit(values, place)
     from koopman_cli.report.run import write_run
     from koopman_cli.report.scores import table_files
 
     extra = None if table is None else table_files(table)
     path = write_run(result, out, force=flags["force"], extra=extra)
+    place.forget()
     _print(result, path, as_json=values["as_json"])
     _finish(result, **{name: flags[name] for name in ("allow_empty", "strict")})
 
@@ -94,7 +103,24 @@ def _check_out(out: Path, paths: tuple[str, ...], *, force: bool) -> None:
     check_out(out, force=force)
 
 
-def _fit(values: dict[str, Any]) -> tuple[FitResult, ScoreTable | None]:
+def _training_place(values: dict[str, Any], out: Path) -> Place:
+    """Where the training of networks keeps its checkpoints: beside the RUN, until that is there."""
+    from koopman_cli.models import family
+    from koopman_cli.networks.checkpoint import Place
+
+    model = values["model"]
+    if values["resume"] and (model in (None, "auto") or family(model)().company is None):
+        raise UsageError(
+            f"--resume goes on with the training of networks; {model or 'the default'} has none",
+            "name the model that was trained, for example --model vampnet",
+        )
+    place = Place(out.with_name(f"{out.name}.training"), resume=values["resume"])
+    if not place.resume:
+        place.forget()
+    return place
+
+
+def _fit(values: dict[str, Any], place: Place) -> tuple[FitResult, ScoreTable | None]:
     from koopman_cli.cli.output import make_progress
 
     read = read_options(values)
@@ -102,13 +128,14 @@ def _fit(values: dict[str, Any]) -> tuple[FitResult, ScoreTable | None]:
     from koopman_cli.autofit import auto_fit
 
     progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
-    return auto_fit(
-        list(values["paths"]),
-        options,
-        read=read,
-        progress=progress,
-        command=shlex.join(["koopman", *sys.argv[1:]]),
-    )
+    with going_on_with(place.folder):
+        return auto_fit(
+            list(values["paths"]),
+            replace(options, place=place),
+            read=read,
+            progress=progress,
+            command=shlex.join(["koopman", *sys.argv[1:]]),
+        )
 
 
 def _options(values: dict[str, Any]) -> Any:
@@ -119,7 +146,7 @@ def _options(values: dict[str, Any]) -> Any:
         model=values["model"],
         lag=values["lag"],
         dim=values["dim"],
-        settings=_settings(values["settings"], values["model"]),
+        settings=_settings(with_restarts(values), values["model"]),
         folds=values["folds"],
         test=list(values["test"]) or None,
         seed=values["seed"],

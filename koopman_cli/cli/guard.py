@@ -12,8 +12,10 @@ import re
 import signal
 import sys
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -115,14 +117,32 @@ def run_guarded(command: click.Command, args: list[str]) -> int:
         # Python would complain once more while closing stdout; give it nothing to close.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Terminated:
-        report("terminated", "nothing half-written was left behind; run it again")
+    except Terminated as stop:
+        report("terminated", _again(stop))
         return 143
-    except (KeyboardInterrupt, click.Abort):
-        report("interrupted", "nothing half-written was left behind; run it again")
+    except (KeyboardInterrupt, click.Abort) as stop:
+        report("interrupted", _again(stop))
         return 130
     except Exception as error:  # noqa: BLE001 - the last net; nothing may print a traceback
         return _report_exception(error, debug)
+
+
+def _again(stop: BaseException) -> str:
+    where = getattr(stop, "folder", None)
+    if where is not None:
+        return f"the training so far is kept in {str(where)!r}; add --resume to go on"
+    return "nothing half-written was left behind; run it again"
+
+
+@contextmanager
+def going_on_with(folder: Path) -> Iterator[None]:
+    """Let an interruption say that what lies in a folder can be gone on with."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if folder.exists():
+            stop.folder = folder  # type: ignore[attr-defined]
+        raise
 
 
 def _run(command: click.Command, args: list[str]) -> int:

@@ -6,6 +6,7 @@
 | common_options  | --json -q -v --debug --version              | all                |
 | out_option      | --out                                       | fit transform plot |
 | device_option   | --device                                    | fit vamp-score     |
+| restarts_option | --restarts                                  | fit vamp-score     |
 | force_option    | --force                                     | fit transform      |
 
 ``--debug`` is read by the guard around the whole command line; it stands here to be known.
@@ -96,7 +97,14 @@ device_option = click.option(
     metavar="auto|cpu|cuda:N",
     default="auto",
     show_default=True,
-    help="Where products are taken; auto takes a GPU for kernels where there is one.",
+    help="Where products are taken; auto takes a GPU for kernels and networks.",
+)
+
+restarts_option = click.option(
+    "--restarts",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Networks trained from different starts; the best is taken.  [default: 8]",
 )
 
 force_option = click.option("--force", is_flag=True, help="Replace what is already there.")
@@ -121,6 +129,12 @@ def read_options(values: dict[str, Any]) -> ReadOptions:
         )
     taken["var"] = tuple(v for v in (taken.get("var") or "").split(",") if v)
     return ReadOptions(**taken)
+
+
+def with_restarts(values: dict[str, Any]) -> tuple[str, ...]:
+    """The settings that are given, with --restarts as one of them."""
+    given: tuple[str, ...] = values["settings"]
+    return given if values["restarts"] is None else (*given, f"restarts={values['restarts']}")
 
 
 def need_paths(paths: tuple[str, ...]) -> None:

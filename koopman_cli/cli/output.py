@@ -46,15 +46,24 @@ def make_progress(*, quiet: bool, verbose: bool) -> Progress:
     return _bar
 
 
+class _Count:
+    """Progress that counts, and shows what long work has to tell."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.done = 0
+        self.tell = tell
+        self.step: Callable[[int], None] = lambda n: None
+
+    def __call__(self, n: int) -> None:
+        self.done += n
+        self.step(n)
+
+
 @contextmanager
 def _logged(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    begun, done = time.perf_counter(), [0]
-
-    def advance(n: int) -> None:
-        done[0] += n
-
+    begun, advance = time.perf_counter(), _Count(note)
     yield advance
-    note(f"{label}: {done[0]} of {total} in {time.perf_counter() - begun:.2f} s")
+    note(f"{label}: {advance.done} of {total} in {time.perf_counter() - begun:.2f} s")
 
 
 @contextmanager
@@ -65,4 +74,6 @@ def _bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
     columns = (TextColumn("{task.description:>10}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=total)
-        yield lambda n: bar.advance(task, n)
+        advance = _Count(lambda text: bar.update(task, description=text))
+        advance.step = lambda n: bar.advance(task, n)
+        yield advance

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from koopman_cli.cli.options import (
     paths_argument,
     read_options,
     reading_options,
+    restarts_option,
+    with_restarts,
 )
 from koopman_cli.errors import SupportError, UsageError
 
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
     help="Of the products; auto takes float32 for float32 data that are well conditioned.",
 )
 @device_option
+@restarts_option
 @reading_options
 @out_option("Directory of the scores, continued if it exists.  [default: <stem>-scores.koopman]")
 @force_option
@@ -110,6 +114,7 @@ def _prepared(out: Path, *, force: bool) -> Path:
 def _score(values: dict[str, Any], book: Path) -> ScoreTable:
     from koopman_cli.cli.output import make_progress, note
     from koopman_cli.cli.settings import grid_settings
+    from koopman_cli.networks.checkpoint import Place
     from koopman_cli.scores import GridOptions, score_grid
     from koopman_cli.store.journal import Journal
     from koopman_cli.units import parse_list
@@ -123,7 +128,7 @@ def _score(values: dict[str, Any], book: Path) -> ScoreTable:
         models=models,
         lags=tuple(parse_list(values["lag"])),
         dims=parse_dims(values["dim"]),
-        settings=grid_settings(values["settings"], models),
+        settings=grid_settings(with_restarts(values), models),
         folds=values["folds"],
         repeats=values["repeats"],
         test=list(values["test"]) or None,
@@ -133,10 +138,17 @@ def _score(values: dict[str, Any], book: Path) -> ScoreTable:
         jobs=values["jobs"],
     )
     progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
+    # Stages are told apart by all they depend on, so what is there can always be gone on with.
+    place = Place(book.parent / "training", resume=True, keyed=True)
     with Journal(book).locked():
         table = score_grid(
-            list(values["paths"]), options, read=read, progress=progress, journal=book
+            list(values["paths"]),
+            replace(options, place=place),
+            read=read,
+            progress=progress,
+            journal=book,
         )
+    place.forget()
     kept = len(table.cells) - table.computed
     if kept > 0:
         note(f"{kept} of {len(table.cells)} cells were there already")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -147,4 +147,9 @@ class Place:
 
     def forget(self) -> None:
         """Remove all checkpoints; the result that they led to is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for path in self.folder.glob("*.[ab]"):
+            with suppress(OSError):
+                path.unlink()
+        # What else lies there is not ours.
+        with suppress(OSError):
+            self.folder.rmdir()

@@ -2,7 +2,7 @@
 
 vamp1, vamp2  VAMP-1 and VAMP-2 of the batch's moments
 vampe         VAMP-E with the singular functions and values of the batch itself
-srv           VAMP-2 of moments averaged over both directions of time: 1 + sum of lambda^2
+reversible    VAMP-2 of moments averaged over both directions of time: 1 + sum of lambda^2
 
 VAMP-E with the batch's own functions has the value and the gradient of VAMP-2 (what they
 maximise cannot change it to first order); it is there for comparison with other programs.
