@@ -27,16 +27,17 @@ def tree(folder):
 
 
 def test_written_and_read_back(tmp_path):
-    """model.h5, summary.json, config.toml and figures; open_run gives all of it back."""
+    """model.h5, summary.json, config.toml, report and figures; open_run gives all of it back."""
     result = made.result()
     path = write_run(result, tmp_path / "new" / "parents" / "a b.koopman")
     assert {p.name for p in path.iterdir()} == {
         "model.h5",
         "summary.json",
         "config.toml",
+        "report.html",
         "figures",
     }
-    assert len(list((path / "figures").glob("*.png"))) == 6
+    assert len(list((path / "figures").glob("*.png"))) == 7
     run = open_run(path)
     assert run.summary == summary(result)
     assert summary(run.result) == summary(result)

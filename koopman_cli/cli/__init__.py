@@ -27,6 +27,7 @@ VERBS = (
     "forecast",
     "compare",
     "plot",
+    "report",
     "models",
     "features",
 )
@@ -75,6 +76,7 @@ def koopman() -> None:
     koopman vamp-score traj.h5 --lag 5ns   held-out scores: which features, model, dim
     koopman timescales traj.h5 --lag 1:100 implied timescales against lag
     koopman plot traj.koopman              figures
+    koopman report traj.koopman            one HTML file with everything
     koopman transform traj.koopman new.h5  slow coordinates of new data
     koopman forecast wake.koopman --steps 50   continue a flow
     """

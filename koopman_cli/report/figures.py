@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from koopman_cli.errors import UsageError, did_you_mean
 from koopman_cli.report import (
+    animation,
     featurebars,
     fieldmaps,
     flowplots,
@@ -52,6 +53,9 @@ KINDS: dict[str, Callable[..., Figure | None]] = {
     "forecast": flowplots.forecast,
     "pseudospectrum": stateplots.pseudospectrum,
 }
+
+#: Figures that move: (result, width in mm, look) -> GIF, or None where there is no data.
+FILMS: dict[str, Callable[..., bytes | None]] = {"oscillation": animation.oscillation}
 
 #: Figures that draw some modes only, where asked.
 BY_MODE = frozenset({"timescales", "eigenfunctions", "coordinates", "features", "modes"})
@@ -138,8 +142,9 @@ def check_figures(
     UsageError
         If a kind, a format or a style is unknown, or the width is not readable.
     """
-    asked = list(KINDS) if kinds is None else [ALIASES.get(kind, kind) for kind in kinds]
-    _known(asked, list(KINDS), "figure")
+    every = [*KINDS, *FILMS]
+    asked = every if kinds is None else [ALIASES.get(kind, kind) for kind in kinds]
+    _known(asked, every, "figure")
     _known(formats, list(FORMATS), "figure format")
     _known([look], list(LOOKS), "style")
     if not 40 <= width_mm / LOOKS[look].scale <= 1000:
@@ -157,14 +162,14 @@ def save_figures(
     modes: Sequence[int] | None = None,
     look: str = "paper",
 ) -> tuple[Path, ...]:
-    """Draw figures and write each as ``out_dir/KIND.FORMAT``.
+    """Draw figures and write each as ``out_dir/KIND.FORMAT``; films are always GIF.
 
     Parameters
     ----------
     result : FitResult or Run
         What a fit found, fresh or read back.
     kinds : sequence of str or None
-        Keys of :data:`KINDS`; None draws all that have data.
+        Keys of :data:`KINDS` and :data:`FILMS`; None draws all that have data.
     out_dir : path
         Directory; made if missing. Files of the same name are replaced.
     formats : sequence of str
@@ -195,6 +200,12 @@ def save_figures(
         folder.mkdir(parents=True, exist_ok=True)
     written = []
     for kind in chosen:
+        if kind in FILMS:
+            film = FILMS[kind](found, width_mm / LOOKS[look].scale, look)
+            if film is not None:
+                written.append(folder / f"{kind}.gif")
+                write_atomic(written[-1], film)
+            continue
         figure = draw(found, kind, width_mm=width_mm, modes=modes, look=look)
         if figure is None:
             continue
@@ -204,3 +215,14 @@ def save_figures(
             write_atomic(path, encode_figure(figure, form, description=said, look=look))
             written.append(path)
     return tuple(written)
+
+
+def page_pictures(result: FitResult) -> dict[str, bytes]:
+    """What a report shows: PNG by kind, GIF of films, for all that have data."""
+    pictures = {}
+    for kind in KINDS:
+        figure = draw(result, kind)
+        if figure is not None:
+            pictures[kind] = encode_figure(figure, "png", description=alt_text(result, kind))
+    films = {kind: film(result) for kind, film in FILMS.items()}
+    return pictures | {kind: made for kind, made in films.items() if made is not None}

@@ -133,8 +133,11 @@ def _fill(
     write_durable(folder / CONFIG, config_bytes(result.config))
     if figures:
         from koopman_cli.report.figures import save_figures
+        from koopman_cli.report.page import REPORT, page
 
-        save_figures(result, None, folder / FIGURES)
+        written = save_figures(result, None, folder / FIGURES)
+        pictures = {path.stem: path.read_bytes() for path in written}
+        write_durable(folder / REPORT, page(result, pictures))
     sync_directory(folder)
 
 
@@ -171,7 +174,7 @@ def write_run(
     figures: bool = True,
     extra: Mapping[str, bytes] | None = None,
 ) -> Path:
-    """Write a RUN directory: model.h5, summary.json, config.toml, figures.
+    """Write a RUN directory: model.h5, summary.json, config.toml, figures, report.html.
 
     Parameters
     ----------
@@ -182,7 +185,7 @@ def write_run(
     force : bool
         Replace an existing RUN. It is removed only once the new one is in its place.
     figures : bool
-        Draw the figures as well.
+        Draw the figures and write the report as well.
     extra : mapping of name to bytes, optional
         Further files, such as the scores that decided.
 

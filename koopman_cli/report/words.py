@@ -1,0 +1,197 @@
+"""The result in plain words: a summary, and help where there is no gap or no slow mode."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from koopman_cli.report.text import lag_text, number, quantity
+from koopman_cli.types import FitResult, Mode
+
+_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def counted(n: int, thing: str) -> str:
+    """A number and a noun.
+
+    >>> counted(1, "slow mode"), counted(2, "slow mode"), counted(14, "state")
+    ('one slow mode', 'two slow modes', '14 states')
+    """
+    told = _COUNTS[n] if n < len(_COUNTS) else str(n)
+    return f"{told} {thing}{'' if n == 1 else 's'}"
+
+
+def _resolved(result: FitResult) -> list[Mode]:
+    return [mode for mode in result.modes if mode.verdict == "resolved"]
+
+
+def _flow_words(result: FitResult) -> list[str]:
+    moving = [m for m in _resolved(result) if m.eigenvalue is not None and m.eigenvalue.imag > 0]
+    still = [m for m in _resolved(result) if m.eigenvalue is not None and m.eigenvalue.imag == 0]
+    told = [f"{counted(len(moving), 'oscillation')} resolved".capitalize()]
+    if still:
+        told[0] += f", {counted(len(still), 'mode')} without oscillation"
+    if moving:
+        first = moving[0]
+        text = f"the strongest, mode {first.index}, has a period of {quantity(first.period)}"
+        if first.growth is not None:
+            text += f" and a growth rate of {quantity(first.growth)}"
+        told.append(text)
+    return told
+
+
+def _mode_words(result: FitResult) -> list[str]:
+    found = _resolved(result)
+    if result.model.eigenvalues is None:
+        coherences = [m for m in result.modes if m.singular_value is not None]
+        told = [f"{counted(len(found), 'coherent mode')} resolved".capitalize()]
+        if coherences:
+            told.append(f"the largest coherence is {number(coherences[0].singular_value or 0)}")
+        return told
+    told = [f"{counted(len(found), 'slow mode')} resolved".capitalize()]
+    timed = [m for m in found if m.timescale is not None]
+    if timed:
+        word = "it takes" if len(found) == 1 else "the slowest takes"
+        told.append(f"{word} {quantity(timed[0].timescale)}")
+    return told
+
+
+def summary_sentences(result: FitResult) -> list[str]:
+    """Two or three sentences with numbers and 95% intervals."""
+    if not result.slow:
+        head = "No slow mode was found in these features at this lag"
+        return [f"{head} ({lag_text(result.model.lag)})."]
+    parts = _flow_words(result) if result.flow is not None else _mode_words(result)
+    gap = result.gap
+    if gap is not None and gap.after is not None and gap.ratio is not None:
+        parts.append(f"the gap after mode {gap.after} is {quantity(gap.ratio)}")
+    elif gap is not None and result.flow is None:
+        parts.append("no spectral gap is resolved")
+    if result.states is not None:
+        parts.append(counted(result.states.count, "metastable state"))
+    if result.coherent is not None:
+        parts.append(counted(result.coherent.count, "coherent set"))
+    told = ["; ".join(parts) + "."]
+    test = None if result.states is None else result.states.chapman_kolmogorov
+    if test is not None and test.verdict == "failed":
+        told.append(
+            f"The Chapman-Kolmogorov test failed (p = {test.p:.2g}): the states are not quite "
+            "Markovian at this lag, so rates from them are approximate."
+        )
+    score = result.score
+    if score is not None and score.vampe.test is not None:
+        error = "" if score.vampe.stderr is None else f" ± {score.vampe.stderr:.3f}"
+        told.append(
+            f"On held-out data the model scores a VAMP-E of {score.vampe.test:.3f}{error}, "
+            "where 1 is the constant function alone."
+        )
+    return told
+
+
+# ------------------------------------------------------------------ where there is nothing
+
+
+@dataclass(frozen=True)
+class Help:
+    """A section for results that are none: what it means, and what to try, with commands."""
+
+    title: str
+    meaning: tuple[str, ...]
+    steps: tuple[tuple[str, str], ...]
+
+
+def help_section(result: FitResult) -> Help | None:
+    """Help where no mode is slow or no gap is resolved; None where there is nothing to help."""
+    paths = _paths(result.config)
+    if not result.slow:
+        return _no_slow_mode(result, paths)
+    if result.flow is None and result.gap is not None and result.gap.after is None:
+        return _no_gap(result, paths)
+    return None
+
+
+def _paths(config: Mapping[str, Any]) -> str:
+    paths = [shlex.quote(str(p)) for p in config.get("paths", ())]
+    top = config.get("read", {}).get("top")
+    told = paths[:3] + (["..."] if len(paths) > 3 else [])
+    return " ".join([*(told or ["PATH"]), *(["--top", shlex.quote(str(top))] if top else [])])
+
+
+def _no_slow_mode(result: FitResult, paths: str) -> Help:
+    lag = lag_text(result.model.lag)
+    return Help(
+        "No slow mode",
+        (
+            (
+                f"Nothing in these {result.input.features} features stays correlated over {lag} in "
+                "a way that data held out from the fit confirm. The tables below describe noise, "
+                "or processes faster than the lag."
+            ),
+            (
+                "There are three common reasons: the lag is longer than the slowest process; the "
+                "features do not see the process; or it happens too rarely in these data to be "
+                "learned from one part and confirmed in another."
+            ),
+        ),
+        (
+            (
+                "Look at shorter lags. A timescale below its lag cannot be told from zero.",
+                f"koopman timescales {paths} --lag 1:50",
+            ),
+            (
+                "Let held-out scores compare features and models at a shorter lag.",
+                f"koopman vamp-score {paths} --features auto --lag 1 --dim 1:5",
+            ),
+            (
+                (
+                    "Count the events yourself: plot a feature in which you expect the process. "
+                    "With fewer than about ten transitions no method can confirm it."
+                ),
+                "",
+            ),
+        ),
+    )
+
+
+def _no_gap(result: FitResult, paths: str) -> Help:
+    gap = result.gap
+    assert gap is not None
+    resolved = len(_resolved(result))
+    return Help(
+        "No spectral gap",
+        (
+            (
+                f"{counted(resolved, 'mode').capitalize()} of this model "
+                f"{'is' if resolved == 1 else 'are'} resolved, but no timescale stands out from "
+                f"the next one by a ratio surely above 2.5 ({gap.reason})."
+            ),
+            (
+                "So the number of metastable states is not determined by these data, and a model "
+                "truncated anywhere may be inaccurate: what is left out is nearly as slow as what "
+                "is kept. Many systems have no gap, diffusion in one well among them. The modes "
+                "themselves, their timescales and the slow coordinates stay meaningful."
+            ),
+        ),
+        (
+            (
+                (
+                    "Ask for a number of states of your own; it is labelled as such, and the "
+                    "Chapman-Kolmogorov test tells whether it holds."
+                ),
+                "koopman states RUN --count 3",
+            ),
+            (
+                "See whether a longer lag separates the timescales.",
+                f"koopman timescales {paths} --lag 1:100",
+            ),
+            (
+                "Richer features or a richer model raise slow timescales more than fast ones.",
+                (
+                    f"koopman vamp-score {paths} --features auto --model auto "
+                    f"--lag {result.model.lag.frames}"
+                ),
+            ),
+        ),
+    )
