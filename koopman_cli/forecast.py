@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import ResourceError, SupportError, UsageError, did_you_mean
-from koopman_cli.features.field import Design
+from koopman_cli.features.design import Design
 from koopman_cli.geometry import Geometry, scatter
 from koopman_cli.models.dmd import complex_columns
 from koopman_cli.store.atomic import refusals, sibling, sync_directory

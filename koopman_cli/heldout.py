@@ -9,7 +9,7 @@ from typing import Any
 
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features import rebuild_features
-from koopman_cli.features.field import more_rows
+from koopman_cli.features.samefield import more_rows
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.io.samefile import find_twins

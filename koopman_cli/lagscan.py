@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate_turns
 from koopman_cli.analysis.constancy import LagEstimate, first_constant
+from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
-from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.blocks import plan_blocks, pooled
 from koopman_cli.errors import SupportError

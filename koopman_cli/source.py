@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features import build_features, rebuild_features
-from koopman_cli.features.field import build_field, rebuild_field
+from koopman_cli.features.field import build_field
+from koopman_cli.features.samefield import rebuild_field
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.io.samefile import find_twins, sha256

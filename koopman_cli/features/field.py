@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.errors import DataError, UsageError, did_you_mean
+from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features.agree import check_agreement, common_step
+from koopman_cli.features.design import Design, parse_design
 from koopman_cli.features.reading import split_runs
 from koopman_cli.features.snapshots import Run, Snapshots, compress, scan_missing
 from koopman_cli.features.spec import Delays, parse_delays, parse_spec
@@ -25,69 +26,6 @@ from koopman_cli.geometry import Geometry
 from koopman_cli.types import FeatureSpec, Progress, ReadOptions, TimeStep, Trajectory, no_progress
 
 Matrix = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Design:
-    """What of a field is known from the time alone: --anomaly and --detrend.
-
-    constant : whether there is a constant; cycle : frames of a cycle, 0 for none
-    trend : whether there is a line in time, from ``origin`` over ``span`` frames
-    """
-
-    constant: bool = False
-    cycle: int = 0
-    trend: bool = False
-    origin: float = 0.0
-    span: float = 1.0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        cycle = tuple(f"phase {k} of {self.cycle}" for k in range(self.cycle))
-        constant = ("constant",) if self.constant and not self.cycle else ()
-        return constant + cycle + (("trend",) if self.trend else ())
-
-    def rows(self, times: Matrix) -> Matrix:
-        """(n, q) for times in frames."""
-        columns = []
-        if self.cycle:
-            phase = np.round(times).astype(np.int64) % self.cycle
-            columns = [(phase == k).astype(float) for k in range(self.cycle)]
-        elif self.constant:
-            columns = [np.ones(len(times))]
-        if self.trend:
-            columns.append((times - self.origin) / self.span)
-        return np.stack(columns, axis=1) if columns else np.empty((len(times), 0))
-
-    def to_array(self) -> NDArray[Any]:
-        """Plain numbers, for storage."""
-        return np.array([self.constant, self.cycle, self.trend, self.origin, self.span], float)
-
-    @classmethod
-    def from_array(cls, values: NDArray[Any]) -> Design:
-        """The inverse of :meth:`to_array`."""
-        return cls(
-            bool(values[0]), int(values[1]), bool(values[2]), float(values[3]), float(values[4])
-        )
-
-
-def parse_design(anomaly: str | None, detrend: str | None) -> Design:
-    """Read ``mean``, ``cycle:12`` and ``linear``.
-
-    >>> parse_design("cycle:12", "linear").names[-2:]
-    ('phase 11 of 12', 'trend')
-    """
-    word, _, number = (anomaly or "none").partition(":")
-    if word not in ("none", "mean", "cycle") or (word != "cycle" and number):
-        hint = did_you_mean(word, ("mean", "cycle:12", "none"))
-        raise UsageError(f"--anomaly {anomaly}: not known", hint)
-    if word == "cycle" and not (number.isascii() and number.isdigit() and int(number) > 1):
-        raise UsageError(f"--anomaly {anomaly}: a cycle has a number of frames", "cycle:12")
-    if detrend not in (None, "none", "linear"):
-        raise UsageError(f"--detrend {detrend}: not known", did_you_mean(str(detrend), ("linear",)))
-    trend = detrend == "linear"
-    return Design(word != "none" or trend, int(number) if word == "cycle" else 0, trend)
 
 
 @dataclass(frozen=True)
@@ -170,7 +108,7 @@ def build_field(
     first = trajectories[0]
     geometry = first.field.geometry
     runs = tuple(t.field for t in trajectories)
-    segments, keep, valid, warned = _finite_frames(trajectories, options, progress)
+    segments, keep, valid, warned = finite_frames(trajectories, options, progress)
     weights, note = area_weights(geometry, first.field.weights, options.area_weights)
     notes = [f"field: {_describe(geometry, valid)}"] + ([note] if note else [])
     empty = np.empty((0, 0))
@@ -225,7 +163,7 @@ def _describe(geometry: Geometry, valid: NDArray[np.bool_]) -> str:
     return f"{', '.join(geometry.variables)} on {size}, {len(valid)} cells{land}"
 
 
-def _finite_frames(
+def finite_frames(
     trajectories: Sequence[Trajectory], options: ReadOptions, progress: Progress
 ) -> tuple[list[NDArray[np.int64]], tuple[NDArray[np.bool_], ...], NDArray[np.bool_], list[str]]:
     """Segments, frames kept and valid cells; an error names the first missing value."""
@@ -322,100 +260,3 @@ def _embedded(
         return rows
     index = np.concatenate([s + np.arange(n) for s, n in zip(starts, counts, strict=True)])
     return np.concatenate([rows[index - k * spacing] for k in range(number)], axis=1)
-
-
-# ------------------------------------------------------------------ other input, same columns
-
-
-def _same_field(trajectories: Sequence[Trajectory], geometry: Geometry) -> None:
-    for trajectory in trajectories:
-        if trajectory.kind != "field":
-            raise DataError(
-                f"{trajectory.label}: is not a field, but the model was made from one",
-                "give input of the kind the model was fitted on",
-            )
-        differ = geometry.differs(trajectory.field.geometry)
-        if differ:
-            raise DataError(
-                f"{trajectory.label}: another field than that of the model: {differ}",
-                "give the variables and the grid that the model was fitted on",
-            )
-
-
-def rebuild_field(
-    trajectories: Sequence[Trajectory],
-    spec: FeatureSpec,
-    options: ReadOptions,
-    progress: Progress = no_progress,
-) -> FeatureStream:
-    """Rows of other snapshots in the basis that a stored model keeps.
-
-    Raises
-    ------
-    DataError
-        Another grid, other variables, or values missing where the model has none missing.
-    """
-    geometry = Geometry.from_arrays(spec.state)
-    _same_field(trajectories, geometry)
-    valid = np.asarray(spec.state["valid"], bool)
-    weights = spec.state.get("weights")
-    basis = np.asarray(spec.state["basis"], np.float64)
-    factors = basis if weights is None else weights[:, None] * basis
-    design = Design.from_array(spec.state["design"])
-    delays = Delays(*(int(n) for n in spec.state["delays"]))
-    rows, times, segments, warned = [], [], [], []
-    with progress("projecting", sum(t.n_frames for t in trajectories)) as advance:
-        for trajectory in trajectories:
-            parts = []
-            for frames in trajectory.read(max(1, 2**22 // geometry.cells)):
-                parts.append(frames.values[:, valid] @ factors)
-                advance(len(frames.values))
-            z = np.concatenate(parts)
-            bad = ~np.isfinite(z).all(axis=1)
-            if bad.any() and not options.drop_nonfinite:
-                raise DataError(
-                    f"{trajectory.label}: frame {int(np.flatnonzero(bad)[0])}: a cell of the model "
-                    "is missing",
-                    "add --drop-nonfinite to leave such frames out, or fill the gaps",
-                )
-            if bad.any():
-                warned.append(f"{trajectory.label}: {int(bad.sum())} incomplete frames removed")
-            t = frame_times(trajectory)
-            segments.append(split_runs(trajectory.segments, np.flatnonzero(bad)))
-            rows.append(np.concatenate([z, design.rows(t)], axis=1))
-            times.append(t)
-    width = basis.shape[1]
-    field = FieldStream(None, design, delays, tuple(rows), tuple(times), width)
-    names = spec.names[: width + len(design.names)]
-    dt, unsure = common_step(trajectories)
-    stream = field_stream(field, names, [t.label for t in trajectories], segments, dt)
-    said = [w for t in trajectories for w in t.warnings]
-    return replace(stream, spec=spec, said=tuple(dict.fromkeys([*said, *warned, *unsure])))
-
-
-def more_rows(
-    stream: FeatureStream, trajectories: Sequence[Trajectory], options: ReadOptions
-) -> FeatureStream:
-    """Rows of a test set in the coordinates of a stream that is being fitted."""
-    field: FieldStream = stream.field
-    old = field.snapshots
-    _same_field(trajectories, old.geometry)
-    segments, keep, valid, warned = _finite_frames(trajectories, options, no_progress)
-    if not np.array_equal(valid, old.valid):
-        raise DataError(
-            f"{trajectories[0].label}: other cells are masked than in the training data",
-            "give fields with the same mask",
-        )
-    runs = tuple(t.field for t in trajectories)
-    coordinates = old.project(runs, keep)
-    times = tuple(frame_times(t)[k] for t, k in zip(trajectories, keep, strict=True))
-    edges = np.cumsum([0, *(len(t) for t in times)])
-    rows = tuple(
-        np.concatenate([coordinates[a:b], field.design.rows(t)], axis=1)
-        for (a, b), t in zip(pairwise(edges), times, strict=True)
-    )
-    names = stream.spec.names[: field.width + len(field.design.names)]
-    own = replace(field, rows=rows, times=times)
-    dt, _ = common_step(trajectories)
-    made = field_stream(own, names, [t.label for t in trajectories], segments, dt)
-    return made.with_warnings(*warned)

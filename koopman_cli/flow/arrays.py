@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.features.field import Design, FieldStream, field_stream
+from koopman_cli.features.design import Design
+from koopman_cli.features.field import FieldStream, field_stream
 from koopman_cli.features.snapshots import ArrayRun, Snapshots, compress, needs_double
 from koopman_cli.features.spec import Delays
 from koopman_cli.features.stream import FeatureStream

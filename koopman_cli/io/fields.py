@@ -262,6 +262,19 @@ def _row_reader(
     return read
 
 
+def _stamps(
+    listed: Listed, time: str | None, calendar: Any
+) -> tuple[NDArray[np.float64] | None, str, Any]:
+    """Time stamps, their unit and the clock of a calendar, where there are any."""
+    if time is None:
+        return None, "", None
+    if calendar is not None:
+        stamps, unit, clock = calendar(time)
+        return stamps, unit, clock
+    values = np.asarray(listed.load(time), np.float64).reshape(-1)
+    return values, listed.units.get(time, ""), None
+
+
 def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> Source:
     """A source of snapshots from the arrays of a file.
 
@@ -294,30 +307,15 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
     if 0 in first.shape:
         raise DataError(f"{listed.path}: {names[0]} holds nothing {first.shape}", "check the file")
     dims = tuple(d for k, d in enumerate(listed.dims.get(names[0], ())) if k != axis)
-    axes, coordinates = _coordinates(
-        listed,
-        dims,
-        shape,
-        {
-            *names,
-            time or "",
-            *(n for n, f in listed.fields.items() if _is_data(f) and f.shape == first.shape),
-        },
-    )
+    alike = {n for n, f in listed.fields.items() if _is_data(f) and f.shape == first.shape}
+    axes, coordinates = _coordinates(listed, dims, shape, {*names, time or "", *alike})
     units = tuple(listed.units.get(n, "") for n in names)
     short = tuple(n.rsplit("/", 1)[-1] for n in names)
     geometry = Geometry(
         short, units, axes, shape, coordinates,
         {n: listed.units[n] for n in coordinates if listed.units.get(n)},
     )  # fmt: skip
-    stamps, unit, clock = None, "", None
-    if time is not None and calendar is not None:
-        stamps, unit, clock = calendar(time)
-    elif time is not None:
-        stamps, unit = (
-            np.asarray(listed.load(time), np.float64).reshape(-1),
-            listed.units.get(time, ""),
-        )
+    stamps, unit, clock = _stamps(listed, time, calendar)
     geometry = replace(geometry, clock=clock)
     warned = [text for _, texts in kinds for text in texts]
     if time is None and options.time_axis is None and frames < min(20, max(shape)):

@@ -72,12 +72,10 @@ def dictionary(
     >>> lift.names
     ('x', 'x^2')
     """
-    for basis in bases:
-        if basis not in BASES:
-            raise UsageError(f"unknown basis {basis!r}", did_you_mean(basis, BASES))
-    _check_numbers(degree=degree, order=order, centers=centers)
     x = np.asarray(sample, np.float64)
     d = x.shape[1]
+    _check_bases(bases)
+    _check_numbers(degree=degree, order=order, centers=centers)
     _check_size(d, bases, degree, order, centers)
     z, unit = balanced(x)
     mean, sd = z.mean(axis=0) / unit, z.std(axis=0) / unit
@@ -117,6 +115,12 @@ def evaluate(lift: Lift, x: NDArray[Any]) -> Matrix:
             _gaussians(x / scale, lift.arrays["centers"] / scale, float(lift.arrays["width"]))
         )
     return np.concatenate(parts, axis=1)
+
+
+def _check_bases(bases: Sequence[str]) -> None:
+    for basis in bases:
+        if basis not in BASES:
+            raise UsageError(f"unknown basis {basis!r}", did_you_mean(basis, BASES))
 
 
 def _check_numbers(**values: int) -> None:
