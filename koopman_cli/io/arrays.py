@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -71,6 +72,17 @@ def check_names(
             raise UsageError(f"{option} {name}: {path} has no {what} {name!r}", hint)
 
 
+def choose_hint(path: str, name: str) -> str:
+    """How to choose one of several arrays, as a command that can be copied.
+
+    >>> choose_hint("sst 1.nc", "sst")
+    "choose with --var, for example: koopman fit 'sst 1.nc' --var sst"
+    """
+    return (
+        f"choose with --var, for example: koopman fit {shlex.quote(path)} --var {shlex.quote(name)}"
+    )
+
+
 def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[str, ...]:
     """The arrays asked for, or the only one that can be meant.
 
@@ -94,7 +106,7 @@ def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[
             more = f" and {len(usable) - 12} more" if len(usable) > 12 else ""
             raise DataError(
                 f"{path}: holds {len(usable)} arrays: {listed}{more}",
-                f"choose with --var, for example --var {next(iter(usable))}",
+                choose_hint(path, next(iter(usable))),
             )
         return tuple(usable)
     check_names(path, var, tuple(fields))

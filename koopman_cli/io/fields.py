@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.geometry import PLANE, Geometry
-from koopman_cli.io.arrays import Block, Field, check_names, numeric_dtype
+from koopman_cli.io.arrays import Block, Field, check_names, choose_hint, numeric_dtype
 from koopman_cli.io.source import Chunk, Source, block_size, spans
 from koopman_cli.types import ReadOptions
 
@@ -120,12 +120,12 @@ def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
     if len({fields[n].shape for n in names}) > 1:
         raise DataError(
             f"{path}: the variables are on different grids: {told}",
-            f"choose variables of one grid with --var, for example --var {names[0]}",
+            "take variables of one grid: " + choose_hint(path, names[0]),
         )
     if len({listed.units.get(n, "") for n in names}) > 1 and not var:
         raise DataError(
             f"{path}: holds {len(names)} variables of different units: {told}",
-            f"choose with --var, for example --var {names[0]}",
+            choose_hint(path, names[0]),
         )
     return names
 
@@ -262,6 +262,16 @@ def _row_reader(
     return read
 
 
+def _as_positions(shape: tuple[int, ...], axis: int) -> str:
+    """A field of three columns is rarer than positions in space that were saved as they are."""
+    atoms, frames = shape[1 if axis == 0 else 0], shape[axis]
+    return (
+        f"{shape} is read as a field (--kind field says that it is one); positions of {atoms} "
+        f"atoms should be superposed and reshaped to ({frames}, {3 * atoms}), or saved as a "
+        "trajectory with a topology; an ensemble (particles, time, 3) needs --ensemble"
+    )
+
+
 def _stamps(
     listed: Listed, time: str | None, calendar: Any
 ) -> tuple[NDArray[np.float64] | None, str, Any]:
@@ -323,6 +333,8 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
             f"{listed.path}: read as {frames} frames; if another axis of {names[0]} {first.shape} "
             "is time, add --time-axis"
         )
+    if not (dims or coordinates or options.kind) and len(shape) == 2 and shape[1] == 3:
+        warned.append(f"{listed.path}: {names[0]} {_as_positions(first.shape, axis)}")
     if axis != 0:
         warned.append(f"{listed.path}: axis {axis} of {names[0]} {first.shape} is time")
     block = _reader(listed, names, axis, geometry, dtype)

@@ -20,6 +20,11 @@ from koopman_cli.units import SECONDS
 _TIME = re.compile(r"(?:time|t)\s*(?:[\[(/]\s*([A-Za-zµ]+)\s*[\])]?)?$", re.IGNORECASE)
 _LINES = 50_000
 
+#: What PLUMED's biases print beside the collective variables: opes.bias, metad.rct, ...
+_BIAS = re.compile(
+    r"\.(r?bias|maxbias|transbias|rct|zed|neff|nker|acc|work|force2|\w+_(bias|cntr|work|kappa))$"
+)
+
 
 def _lines(path: str, form: Dialect) -> Iterator[tuple[int, str]]:
     """(line number, text) of the data lines; COLVAR headers of restarts must agree."""
@@ -76,11 +81,25 @@ def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np
     return out
 
 
-def _choose(path: str, form: Dialect, options: ReadOptions, clock: int | None) -> list[int]:
+def _choose(
+    path: str, form: Dialect, options: ReadOptions, clock: int | None
+) -> tuple[list[int], tuple[str, ...]]:
+    """Columns that are features, and a warning of those that are of a bias."""
     if options.var:
         check_names(path, options.var, form.names, "column")
-        return [form.names.index(name) for name in options.var]
-    return [j for j in range(len(form.names)) if j != clock]
+        return [form.names.index(name) for name in options.var], ()
+    columns = [j for j in range(len(form.names)) if j != clock]
+    bias = [j for j in columns if form.colvar and _BIAS.search(form.names[j])]
+    if not bias:
+        return columns, ()
+    listed = ", ".join(form.names[j] for j in bias)
+    if len(bias) == len(columns):
+        raise DataError(
+            f"{path}: has no column beside the time and those of a bias ({listed})",
+            "print the collective variables too, or name columns with --var",
+        )
+    text = f"{path}: {listed} belong to a bias, not to the system, and are left out (--var takes"
+    return [j for j in columns if j not in bias], (f"{text} them); a biased run has other modes",)
 
 
 def _clock(form: Dialect) -> tuple[int | None, str]:
@@ -166,7 +185,7 @@ def open_table(path: str, request: Request) -> Source:
     form = dialect(path)
     clock, unit = _clock(form)
     n, stamps, cut = _scan(path, form, clock, allow_truncated=options.allow_truncated)
-    columns = _choose(path, form, options, clock)
+    columns, biased = _choose(path, form, options, clock)
     if not columns:
         raise DataError(f"{path}: has no column beside the time", "add columns to analyse")
     warned = () if clock is not None or options.var else _looks_like_time(path, form, n)
@@ -192,5 +211,5 @@ def open_table(path: str, request: Request) -> Source:
         stamps_origin=f"column {form.names[clock]}" if clock is not None else "",
         names=tuple(form.names[j] for j in columns),
         units=tuple(form.units[j] for j in columns),
-        warnings=(*cut, *warned),
+        warnings=(*cut, *warned, *biased),
     )

@@ -13,7 +13,7 @@ import tempfile
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import IO
@@ -32,8 +32,13 @@ _LARGE = 2023  # magic of xtc files whose frames may exceed 2 GiB
 _SMALLEST, _TABLE = 9, 73  # valid indices into the xtc table of magic integers
 _WINDOW = 2**20
 
-#: Above this, walking the bits costs more than decoding, and only headers are checked.
+#: Above this, walking the bits costs more than decoding, and only the headers and the last
+#: frame, which a run that died may have left half written, are checked.
 _CHECKED_ATOMS = 10_000
+
+#: So many zero bytes at the end are no atoms but space that was never written to: zeros unpack,
+#: to atoms that all lie in the least corner.
+_ZEROS = 64
 
 
 @dataclass(frozen=True)
@@ -164,14 +169,41 @@ def check_frames(path: str, handle: IO[bytes], walk: Walk, frames: range) -> Non
     """Raise unless every frame unpacks to exactly its atoms (see :mod:`xtcbits`)."""
     if walk.n_atoms <= 9 or walk.n_atoms > _CHECKED_ATOMS:
         return
+    good = _unpacks(handle, walk, frames)
+    if not good.all():
+        raise damaged(path, frames[int(np.flatnonzero(~good)[0])], "it does not unpack")
+
+
+def _checked_end(path: str, walk: Walk) -> Walk:
+    """The walk without a last frame whose header is there but not all of its data."""
+    last = len(walk.offsets) - 1
+    if walk.n_atoms <= _CHECKED_ATOMS or walk.magic == _LARGE or last < 0:
+        return walk
+    with Path(path).open("rb") as handle:
+        good = _unpacks(handle, walk, range(last, last + 1)).all()
+        handle.seek(walk.end - _ZEROS)
+        if good and any(handle.read(_ZEROS)):
+            return walk
+    return replace(
+        walk,
+        offsets=walk.offsets[:last],
+        stamps=walk.stamps[:last],
+        cut="it ends in zeros" if good else "it does not unpack",
+        end=int(walk.offsets[last]),
+    )
+
+
+def _unpacks(handle: IO[bytes], walk: Walk, frames: range) -> NDArray[np.bool_]:
+    """Which frames unpack to exactly their atoms."""
     data, starts = _bytes_of(handle, walk, frames)
     begins = np.array(starts, np.int64)
     head = data[begins[:, None] + np.arange(_XTC.size, _XTC.size + _PACKED.size + 4)]
     words = np.ascontiguousarray(head).view(">i4").astype(np.int64)
     places = np.stack([begins + _XTC.size + _PACKED.size + 4, words[:, 8]], axis=1)
-    good = sound(data, places, atom_bits(words[:, 1:7]), words[:, 7], walk.n_atoms)
-    if not good.all():
-        raise damaged(path, frames[int(np.flatnonzero(~good)[0])], "it does not unpack")
+    good: NDArray[np.bool_] = sound(
+        data, places, atom_bits(words[:, 1:7]), words[:, 7], walk.n_atoms
+    )
+    return good
 
 
 @contextmanager
@@ -196,7 +228,7 @@ def open_xtc(path: str, request: Request) -> Source:
     DataError
         Damaged, truncated, or of another number of atoms.
     """
-    walk = walk_xtc(path)
+    walk = _checked_end(path, walk_xtc(path))
     warned = complete(path, walk, request)
     if walk.magic == _LARGE:
         raise DataError(

@@ -1,0 +1,139 @@
+"""What somebody new to the program gives it: input that can be read, but not as it was meant."""
+
+import shlex
+
+import mdtraj
+import numpy as np
+import pytest
+import xarray
+from cli_support import done, relaxing, run, two_lines
+from io_fixtures import failure, read, write_md
+
+from koopman_cli.io import open_trajectories
+from koopman_cli.types import ReadOptions
+
+
+def colvar(path, names, values):
+    """A COLVAR file with a frame every 2 ps."""
+    rows = np.column_stack([2.0 * np.arange(len(values)), values])
+    np.savetxt(path, rows, header="! FIELDS time " + " ".join(names), comments="#", fmt="%.5f")
+    return path
+
+
+BIASED = ["phi", "opes.bias", "metad.rbias", "metad.rct", "uwall.force2", "mr.d_cntr", "com.x"]
+
+
+def test_columns_of_a_bias_are_left_out(tmp_path):
+    """What PLUMED prints about its bias is no feature, and it is said which columns these are."""
+    values = np.random.default_rng(0).standard_normal((40, 7))
+    trajectory, found = read(colvar(tmp_path / "COLVAR", BIASED, values))
+    assert trajectory.names == ("phi", "com.x")
+    assert np.allclose(found, values[:, [0, 6]], atol=1e-5)
+    (warning,) = trajectory.warnings
+    assert "opes.bias, metad.rbias, metad.rct, uwall.force2, mr.d_cntr belong" in warning
+
+
+def test_columns_of_a_bias_can_be_asked_for(tmp_path):
+    """--var takes them without a word."""
+    path = colvar(tmp_path / "COLVAR", BIASED, np.ones((40, 7)))
+    trajectory, _ = read(path, var=("opes.bias",))
+    assert (trajectory.names, trajectory.warnings) == (("opes.bias",), ())
+
+
+def test_nothing_but_a_bias_is_refused(tmp_path):
+    """A COLVAR with the time and the bias alone exits 3; a csv column of that name is a column."""
+    error = failure(colvar(tmp_path / "COLVAR", ["opes.bias", "opes.rct"], np.ones((9, 2))))
+    assert error.code == 3
+    assert "opes.bias, opes.rct" in str(error)
+    (tmp_path / "a.csv").write_text("a,opes.bias\n" + "1,2\n2,1\n" * 9)
+    assert read(tmp_path / "a.csv")[0].names == ("a", "opes.bias")
+
+
+def test_positions_that_look_like_a_field(tmp_path):
+    """(frames, atoms, 3) is a field with a warning that says how positions are given."""
+    np.save(tmp_path / "xyz.npy", np.random.default_rng(0).standard_normal((50, 7, 3)))
+    (trajectory,) = open_trajectories([tmp_path / "xyz.npy"], ReadOptions())
+    assert trajectory.kind == "field"
+    (warning,) = (w for w in trajectory.warnings if "is read as a field" in w)
+    assert "positions of 7 atoms" in warning
+    assert "(50, 21)" in warning
+    assert "--ensemble" in warning
+    assert "is read as a field" in done("info", tmp_path / "xyz.npy").out
+
+
+def test_a_field_that_is_called_one_needs_no_warning(tmp_path):
+    """--kind field, coordinates beside the data, or another width: nothing is said."""
+    values = np.random.default_rng(0).standard_normal((50, 7, 3))
+    np.save(tmp_path / "xyz.npy", values)
+    np.save(tmp_path / "wide.npy", np.repeat(values, 2, axis=2))
+    np.savez(tmp_path / "grid.npz", u=values, x=np.arange(7.0), y=np.arange(3.0))
+    for name, options in (("xyz.npy", {"kind": "field"}), ("wide.npy", {}), ("grid.npz", {})):
+        (trajectory,) = open_trajectories([tmp_path / name], ReadOptions(**options))
+        assert not any("is read as a field" in w for w in trajectory.warnings), name
+
+
+def several_units(path):
+    """Two variables of one grid in different units."""
+    rng = np.random.default_rng(0)
+    t = np.arange(60.0)
+    wave = np.cos(0.3 * t)[:, None, None] * rng.standard_normal((4, 5))
+    wave += np.sin(0.3 * t)[:, None, None] * rng.standard_normal((4, 5))
+    axes = ("time", "lat", "lon")
+    data = xarray.Dataset(
+        {"sst": (axes, wave, {"units": "K"}), "wind": (axes, 2 * wave, {"units": "m s-1"})},
+        {"time": t, "lat": np.arange(4.0), "lon": np.arange(5.0)},
+    )
+    data.to_netcdf(path, engine="h5netcdf")
+
+
+def two_arrays(path):
+    """Two arrays of columns."""
+    np.savez(path, a=relaxing(400), b=relaxing(400, 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "listed"),
+    [
+        (several_units, "two fields.nc", ["sst (60x4x5", "wind (60x4x5"]),
+        (two_arrays, "two arrays.npz", ["a (400x3", "b (400x3"]),
+    ],
+)
+def test_the_hint_is_a_command_that_works(tmp_path, monkeypatch, make, name, listed):
+    """A file of several variables: they are listed, and the command of the hint runs."""
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / name)
+    outcome = run("fit", name, "-q")
+    error, hint = two_lines(outcome)
+    assert outcome.code == 3
+    assert all(text in error for text in listed)
+    program, *arguments = shlex.split(hint.partition("for example: ")[2])
+    assert program == "koopman"
+    done(*arguments, "-q", "--allow-empty")
+
+
+def large_xtc(folder):
+    """Three frames of 12,000 atoms, and their topology."""
+    topology = mdtraj.Topology()
+    chain = topology.add_chain()
+    for _ in range(12_000):
+        topology.add_atom("AR", mdtraj.element.argon, topology.add_residue("AR", chain))
+    xyz = np.random.default_rng(0).uniform(0, 5, (3, 12_000, 3)).astype(np.float32)
+    made = mdtraj.Trajectory(xyz, topology, time=np.arange(3.0))
+    made[0].save(str(folder / "top.gro"))
+    return write_md(made, folder / "run.xtc"), str(folder / "top.gro")
+
+
+def test_the_last_frame_of_a_large_system_is_checked(tmp_path):
+    """A last frame whose data were never written (zeros in a file of full length) exits 3."""
+    path, top = large_xtc(tmp_path)
+    assert open_trajectories([path], ReadOptions(top=top))[0].n_frames == 3
+    content = bytearray(path.read_bytes())
+    lost = len(content) // 8
+    content[-lost:] = bytes(lost)
+    path.write_bytes(content)
+    error = failure(path, top=top)
+    assert error.code == 3
+    assert "inside frame 2" in str(error)
+    assert "--allow-truncated to use the 2 complete frames" in error.hint
+    trajectory, values = read(path, top=top, allow_truncated=True)
+    assert len(values) == trajectory.n_frames == 2
