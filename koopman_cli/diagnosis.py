@@ -19,6 +19,7 @@ from koopman_cli.analysis.crossings import count_crossings, disconnected, never_
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut, Withheld
 from koopman_cli.analysis.intervals import ModeInterval, mode_intervals
+from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import (
     FEW_CROSSINGS,
     INVARIANT_NOTE,
@@ -34,7 +35,7 @@ from koopman_cli.analysis.modes import (
 )
 from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.slowpass import SlowPass
-from koopman_cli.analysis.spectrum import Context, describe_modes
+from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.uncertainty import Influences, influences
 from koopman_cli.errors import SupportError
@@ -113,9 +114,10 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if held is not None:
         groups = list(dict.fromkeys(interval.group for interval in intervals))
         certified = _certified(found, held, groups, view)
-    crossings = count_crossings(passed.slow)
     values = view.solution.eigenvalues
     values = None if values is None or view.solver == "svd" else values[: view.count]
+    times = None if values is None else implied_timescales(values, found.lag)
+    crossings = count_crossings(passed.slow, times)
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
     modes, notes = _examined(modes, found, view, trained)
@@ -131,6 +133,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
+    barred += [i for i, _ in walks(values, context)]
     gap = spectral_gap(effect, context.floor, barred)
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)

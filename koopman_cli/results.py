@@ -12,7 +12,7 @@ from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.modes import EXTRA
 from koopman_cli.analysis.projection import sample_pairs
-from koopman_cli.analysis.spectrum import Context
+from koopman_cli.analysis.spectrum import Context, walks
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
@@ -35,6 +35,9 @@ from koopman_cli.units import make_lag
 STORED_BLOCK_BYTES = 32 * 2**20
 STORED_DIRECTIONS = 100
 
+NONE_SLOW = "no slow mode in these features at this lag"
+OUTLASTS = "no slow mode is resolved: the slowest motion is not told from a random walk"
+
 #: Lagged pairs that coherent sets are drawn with.
 SET_PAIRS = 5000
 
@@ -43,7 +46,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     """Modes, verdicts, warnings and the model to store; the input is described elsewhere."""
     request, lag = found.request, found.lag
     floor = request.noise_floor(stream, found.lift, found.blocks.total(), lag, found.precision)
-    context = Context(make_lag(lag, stream.dt), floor, max(stream.lengths), request.solver)
+    context = _context(found, stream, floor)
     judged = diagnose(found, stream, context)
     modes, values = judged.modes, judged.values
     # A flow has no gap: it is the sum of all its oscillations.
@@ -61,8 +64,9 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
             "the data are not symmetric in time within their errors, so singular values are "
             "coherences and no timescales are given"
         )
+    wandering = {i for i, _ in walks(values, context)}
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
-        _is_slow(mode, context) for mode in modes
+        _is_slow(mode, context) for i, mode in enumerate(modes) if i not in wandering
     )
     none_slow = none_slow and not judged.never_crossed
     if none_slow and not request.settings.flow:
@@ -71,7 +75,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if request.settings.flow:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
-        warnings.append("no slow mode in these features at this lag")
+        warnings.append(OUTLASTS if wandering and not request.settings.flow else NONE_SLOW)
     if stream.window >= lag:
         warnings.append(
             f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
@@ -95,6 +99,18 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         warnings=tuple(warnings),
         slow=not none_slow,
         rivals=found.rivals,
+    )
+
+
+def _context(found: Estimate, stream: FeatureStream, floor: float | None) -> Context:
+    """What verdicts depend on; runs of an ensemble count one by one."""
+    spans = [int(b - a) for part in stream.segments for a, b in part]
+    return Context(
+        make_lag(found.lag, stream.dt),
+        floor,
+        max(spans),
+        found.request.solver,
+        sum(spans) - len(spans),
     )
 
 

@@ -1,4 +1,9 @@
-"""How often a slow function was seen to change sides: once is no statistics."""
+"""How often a slow function was seen to change sides: once is no statistics.
+
+In a run longer than the timescale, going from one side to the other is what can be counted.
+Shorter ones (pairs of snapshots at the shortest) hardly ever go all the way even where the
+data are connected; there every run that passes the middle is one observation.
+"""
 
 from __future__ import annotations
 
@@ -57,13 +62,16 @@ def side_levels(values: Matrix) -> tuple[Matrix, Matrix]:
     return levels[0], levels[1]
 
 
-def count_crossings(slow: FeatureStream) -> Crossings:
+def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossings:
     """Count for every slow function how often it went from one side to the other.
 
     Parameters
     ----------
     slow : FeatureStream
         Slow functions of mean zero.
+    times : (k,) array, optional
+        Their timescales in frames, NaN where there is none. Functions slower than the longest
+        run lasts are counted once for every run that passes the middle.
 
     Examples
     --------
@@ -74,6 +82,8 @@ def count_crossings(slow: FeatureStream) -> Crossings:
     sample = gather(slow, thinned_frames(slow.lengths, SAMPLE))
     low, high = side_levels(np.concatenate([s for s in sample if len(s)]))
     k = slow.n_features
+    short = _outlast(slow, times)
+    low, high = (np.where(short, (low + high) / 2, level) for level in (low, high))
     counts = np.zeros(k, np.int64)
     sides = np.zeros((len(slow.lengths), k), np.int64)
     for i, segments in enumerate(slow.segments):
@@ -93,10 +103,20 @@ def count_crossings(slow: FeatureStream) -> Crossings:
                     if at + a in starts:
                         last[j] = 0
                     more, last[j] = _changes(above[a:b], below[a:b], int(last[j]))
-                    counts[j] += more
+                    counts[j] += min(more, 1) if short[j] else more
             at += len(chunk)
         sides[i] = np.where(visited.all(axis=0), 0, visited[1].astype(int) - visited[0])
     return Crossings(counts, sides)
+
+
+def _outlast(slow: FeatureStream, times: Matrix | None) -> NDArray[np.bool_]:
+    """Which functions are slower than the longest run of the data lasts."""
+    longest = max((int(b - a) for part in slow.segments for a, b in part), default=0)
+    known = np.zeros(slow.n_features)
+    if times is not None:
+        known[: len(times)] = np.nan_to_num(times[: len(known)], nan=0.0)
+    short: NDArray[np.bool_] = known >= max(longest - 1, 1)
+    return short
 
 
 def _changes(above: NDArray[np.bool_], below: NDArray[np.bool_], last: int) -> tuple[int, int]:

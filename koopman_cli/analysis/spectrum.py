@@ -6,7 +6,7 @@ eigenvalue, one at or above 1), no number is given and the reason is said.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,9 @@ from koopman_cli.types import Lag, Mode, Quantity
 Matrix = NDArray[np.float64]
 Verdict = Literal["resolved", "unresolved", "invalid"]
 
+#: Timescales of the slowest mode that data must hold to be told from a random walk.
+WALK = 15.0
+
 
 @dataclass(frozen=True)
 class Context:
@@ -27,12 +30,14 @@ class Context:
     floor : noise floor, or None where none exists
     longest : length of the longest trajectory, in frames
     solver : how the model was solved
+    frames : of all data in pairs of neighbours; 0 where only one trajectory is known of
     """
 
     lag: Lag
     floor: float | None
     longest: int
     solver: str
+    frames: int = 0
 
     @property
     def per_frame(self) -> float:
@@ -62,14 +67,67 @@ def describe_modes(
     >>> round(mode.timescale.value, 6), mode.timescale.unit, mode.verdict
     (10.0, 'ps', 'resolved')
     """
-    modes = []
+    modes: list[Mode] = []
+    wandering = dict(walks(eigenvalues, context))
     for i in range(count):
         s = None if singular_values is None else float(singular_values[i])
         if eigenvalues is None:
             modes.append(_coherence(i, s, context))
         else:
-            modes.append(_mode(i, complex(eigenvalues[i]), s, context))
+            mode = _mode(i, complex(eigenvalues[i]), s, context)
+            objection = i in wandering and mode.verdict == "resolved"
+            modes.append(_wandering(mode, wandering[i], context) if objection else mode)
     return tuple(modes)
+
+
+def walks(
+    eigenvalues: NDArray[np.complex128] | None, context: Context
+) -> tuple[tuple[int, float], ...]:
+    """Modes (from 0) that the data do not tell from random walks, and what these would hold.
+
+    The leading eigenvalue of a random walk of n frames looks like a timescale of n / 4; one
+    of n / 14 and more is seen in 5% of walks (the unit-root test). Functions of the same walk,
+    and further walks, look faster: they hold up to 40 and 90 timescales. So with k modes that
+    are no better than walks, the next one must hold 15 (k + 1)(k + 2) / 2 of its timescales.
+
+    Source: Dickey and Fuller, J. Am. Stat. Assoc. 74, 427 (1979), for one walk; for more,
+    simulated.
+
+    Returns
+    -------
+    (index, timescales needed) of each
+
+    Examples
+    --------
+    >>> context = Context(Lag(1, 1.0, "frames"), 0.1, 1000, "reversible")
+    >>> walks(np.exp(-1 / np.array([100.0, 30.0, 5.0])) + 0j, context)
+    ((0, 15.0), (1, 45.0))
+    """
+    found: list[tuple[int, float]] = []
+    if eigenvalues is None:
+        return ()
+    frames = context.frames or context.longest
+    for i, value in enumerate(eigenvalues):
+        if value.imag or value.real <= 0:
+            continue
+        k = len(found)
+        needed = WALK * (k + 1) * (k + 2) / 2
+        time = -context.lag.frames / np.log(value.real) if value.real < 1 else np.inf
+        if frames < needed * time and time > context.lag.frames:
+            found.append((i, needed))
+    return tuple(found)
+
+
+def _wandering(mode: Mode, needed: float, context: Context) -> Mode:
+    """The mode unresolved and without a timescale, since a random walk would look like it."""
+    assert mode.timescale is not None
+    frames = context.frames or context.longest
+    holds = frames * context.per_frame / mode.timescale.value
+    reason = (
+        f"not told from a random walk: the data hold {holds:.2g} of its timescales "
+        f"({needed:g} are needed)"
+    )
+    return replace(mode, timescale=None, verdict="unresolved", reason=reason)
 
 
 def _coherence(i: int, s: float | None, context: Context) -> Mode:
@@ -120,7 +178,7 @@ def _judge(value: complex, time: float, context: Context) -> tuple[Verdict, str]
         return "unresolved", f"at or below the noise floor{_floor_text(context)}"
     if time < lag.value:
         return "unresolved", f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
-    if time > span:
+    if time > span and (value.imag or context.frames < WALK * context.longest):
         return "unresolved", f"timescale longer than the longest trajectory ({span:g} {lag.unit})"
     if value.imag:
         alias = " (periods below twice the lag would alias)" if lag.frames > 1 else ""

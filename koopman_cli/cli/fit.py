@@ -187,9 +187,11 @@ def _print(result: FitResult, path: Path, *, as_json: bool) -> None:
 def _finish(result: FitResult, *, allow_empty: bool, strict: bool) -> None:
     """Results are written; the exit code still tells what they are worth."""
     if not result.slow and not allow_empty:
+        told = "no slow mode in these features"
+        why = next((w for w in result.warnings if w.startswith("no slow mode")), told)
         raise SupportError(
-            "no slow mode in these features (the results are written)",
-            "try other features or a shorter lag; --allow-empty makes this exit 0",
+            f"{why} (the results are written)",
+            "try other features, a shorter lag or longer data; --allow-empty makes this exit 0",
         )
     if strict and result.warnings:
         of_model = [w for w in result.warnings if w in result.model.warnings]

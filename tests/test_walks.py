@@ -1,0 +1,70 @@
+"""Motion that outlasts the data is not reported as a slow mode."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+from cli_support import run
+from systems import AR1
+
+from koopman_cli import FitOptions, fit
+from koopman_cli.analysis.spectrum import Context, walks
+from koopman_cli.types import Lag
+
+ONE = Context(Lag(1, 1.0, "frames"), 0.1, 1000, "reversible")
+
+
+def walk(frames: int, columns: int, seed: int):
+    """Sums of independent steps."""
+    return np.cumsum(np.random.default_rng(seed).standard_normal((frames, columns)), axis=0)
+
+
+@pytest.mark.parametrize(
+    ("family", "columns"), [("tica", 1), ("tica", 3), ("vamp", 1), ("edmd", 1), ("edmd", 3)]
+)
+def test_a_random_walk_has_no_slow_mode(family, columns):
+    """Random walks of 3000 frames: no mode resolved, no gap, no states, on 5 of 5 seeds."""
+    for seed in range(5):
+        result = fit(walk(3000, columns, seed), FitOptions(model=family, lag="1"))
+        assert not result.slow
+        assert all(mode.verdict == "unresolved" for mode in result.modes)
+        assert result.gap is not None
+        assert not result.gap.resolved
+        assert result.states is None
+
+
+def test_the_reason_of_a_random_walk(tmp_path):
+    """The exit code is 4, and both the mode and the error tell why."""
+    path = tmp_path / "walk.npy"
+    np.save(path, walk(2000, 1, 0))
+    done = run("fit", path, "-o", tmp_path / "run")
+    assert "not told from a random walk: the data hold 3.4 of its timescales" in done.out
+    assert "the slowest motion is not told from a random walk" in done.err
+    assert done.code == 4
+    assert (tmp_path / "run" / "model.h5").exists()
+
+
+def test_walks_are_recognised():
+    """Eigenvalues of one to three walks of 1000 frames pass for modes in at most 8% of 200."""
+    passed = np.zeros(3)
+    for seed in range(200):
+        for p in (1, 2, 3):
+            x = walk(1000, p, 1000 * p + seed)
+            x, y = x[:-1] - x.mean(axis=0), x[1:] - x.mean(axis=0)
+            values = scipy.linalg.eigh(x.T @ y + y.T @ x, x.T @ x + y.T @ y, eigvals_only=True)
+            passed[p - 1] += len(walks(values[::-1].astype(complex), ONE)) < p
+    assert passed.max() <= 16
+
+
+def test_a_stationary_process_is_told_from_a_walk():
+    """An autoregression of 20 frames is resolved in 2000 frames, on 10 of 10 seeds."""
+    for seed in range(10):
+        result = fit(AR1.simulate(seed, 2000)[0], FitOptions(model="tica", lag="1", dim="1"))
+        assert result.modes[0].verdict == "resolved"
+        assert result.slow
+
+
+def test_an_oscillation_is_no_walk():
+    """Complex pairs are not asked for timescales that the data hold."""
+    assert walks(np.array([0.999 + 0.02j, 0.999 - 0.02j, 0.5]), ONE) == ()
