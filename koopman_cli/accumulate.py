@@ -22,6 +22,7 @@ from koopman_cli import manylags
 from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
+from koopman_cli.liftedtiles import LiftedRun, suits
 from koopman_cli.linalg import balanced, power_of_two, whiten
 from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
@@ -57,6 +58,11 @@ class Mapped:
     function: Function | None = None
     weights: Function | None = None
     device: Any = None
+
+    @property
+    def threaded(self) -> bool:
+        """Whether threads may evaluate the function: on the processor, without weights."""
+        return self.function is not None and self.weights is None and self.device is None
 
     def chunks(self, trajectory: int) -> Iterator[NDArray[Any]]:
         """Chunks of one trajectory after the function; weights travel as a last column."""
@@ -116,7 +122,8 @@ def _read(
 ) -> Sums:
     # A shift that the dtype holds exactly, so that what is subtracted is what is stored.
     shift = base[0].astype(dtype).astype(np.float64)
-    sums = Sums(plan, shift, base[1], source.device)
+    wide = source.function if source.threaded and suits(source.width, plan.lags) else None
+    sums = Sums(plan, (shift, base[1]), source.device, dtype if wide else np.float64)
     by_trajectory: dict[int, list[Segment]] = {}
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
@@ -125,13 +132,18 @@ def _read(
     plain = manylags.ManyLagsRun if many else SegmentRun
     with progress("reading", source.stream.n_frames) as advance, Workers(width) as workers:
         for trajectory, segments in by_trajectory.items():
-            window = Window(source.chunks(trajectory), advance)
+            read = source.stream if wide else source
+            window = Window(read.chunks(trajectory), advance)
             if source.weights is not None:
                 for segment in segments:
                     WeightedRun(sums, workers, window, segment, dtype).run()
                 continue
             for bundle in bundles(segments, max(plan.lags)):
-                run = plain(sums, workers, window, bundle[0], dtype)
+                run = (
+                    LiftedRun((sums, workers), window, bundle[0], dtype, wide)
+                    if wide
+                    else plain(sums, workers, window, bundle[0], dtype)
+                )
                 run.run() if len(bundle) == 1 else run.run_short(bundle)
         workers.finish()
     sums.collect()

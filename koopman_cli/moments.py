@@ -127,13 +127,12 @@ class Moments:
             raise SupportError("no lagged pairs", "take a shorter lag or longer trajectories")
         if center:
             mx, my = self.xx[:-1, -1] / self.n, self.yy[:-1, -1] / self.n
-            return Covariances(
-                self.xx[:-1, :-1] / self.n - np.outer(mx, mx),
-                self.xy[:-1, :-1] / self.n - np.outer(mx, my),
-                self.yy[:-1, :-1] / self.n - np.outer(my, my),
-                mx,
-                my,
-            )
+            found = []
+            for part, a, b in ((self.xx, mx, mx), (self.xy, mx, my), (self.yy, my, my)):
+                c = part[:-1, :-1] / self.n
+                c -= np.outer(a, b)
+                found.append(c)
+            return Covariances(found[0], found[1], found[2], mx, my)
         raw = self.rebased(np.zeros_like(self.shift), self.scale)
         zero = np.zeros_like(self.shift)
         c00, c01, c11 = (m[:-1, :-1] / self.n for m in (raw.xx, raw.xy, raw.yy))
@@ -183,7 +182,8 @@ class BlockMoments:
     block + boundary + block is exactly the block cut without that boundary.
 
     lags : frames
-    xx, xy, yy : (lags, regions, d+1, d+1)
+    xx, xy, yy : (lags, regions, d+1, d+1); those of wide lifts multiplied in float32 are
+        kept in float32
     is_block : (regions,) bool
     trajectory, start, stop : (regions,) which frames a block holds; the ``stop`` of a block
         that runs on through further short trajectories counts on through them
@@ -211,7 +211,9 @@ class BlockMoments:
 
     def _sum(self, regions: NDArray[Any] | slice, lag: int | None) -> Moments:
         i = self.lags.index(lag) if lag is not None else 0
-        xx, xy, yy = (part[i][regions].sum(axis=0) for part in (self.xx, self.xy, self.yy))
+        xx, xy, yy = (
+            part[i][regions].sum(axis=0, dtype=np.float64) for part in (self.xx, self.xy, self.yy)
+        )
         return Moments(xx, xy, yy, self.shift, self.scale)
 
     def total(self, lag: int | None = None) -> Moments:
@@ -323,7 +325,7 @@ class BlockMoments:
                 taken[after] = True
         rows += [(slice(r, r + 1), False) for r in np.flatnonzero(~taken)]
         parts = (
-            np.stack([part[:, s].sum(axis=1) for s, _ in rows], axis=1)
+            np.stack([part[:, s].sum(axis=1, dtype=np.float64) for s, _ in rows], axis=1)
             for part in (self.xx, self.xy, self.yy)
         )
         xx, xy, yy = parts

@@ -59,24 +59,32 @@ class Sums:
     """The growing matrices of all regions and lags.
 
     device : where they grow, and tiles are multiplied: a torch device, or None for numpy
+    dtype : float32 for the sums of wide lifts multiplied in it, which are added in float64
+        before (:mod:`koopman_cli.liftedtiles`)
     """
 
-    def __init__(self, plan: BlockPlan, shift: Matrix, scale: Matrix, device: Any = None) -> None:
+    def __init__(
+        self,
+        plan: BlockPlan,
+        base: tuple[Matrix, Matrix],
+        device: Any = None,
+        dtype: Any = np.float64,
+    ) -> None:
         self.plan, self.device = plan, device
-        width = len(shift) + 1
+        self.shift, self.scale = base
+        width = len(self.shift) + 1
         shape = (len(plan.lags), len(plan.is_block), width, width)
-        self.xx, self.xy, self.yy = (self.zeros(shape) for _ in range(3))
-        self.shift, self.scale = shift, scale
+        self.xx, self.xy, self.yy = (self.zeros(shape, dtype) for _ in range(3))
 
     @property
     def all(self) -> tuple[Matrix, Matrix, Matrix]:
         """xx, xy, yy."""
         return self.xx, self.xy, self.yy
 
-    def zeros(self, shape: tuple[int, ...]) -> Any:
-        """Zeros in float64, where the sums are."""
+    def zeros(self, shape: tuple[int, ...], dtype: Any = np.float64) -> Any:
+        """Zeros where the sums are; on a device always in float64."""
         if self.device is None:
-            return np.zeros(shape)
+            return np.zeros(shape, dtype)
         import torch
 
         return torch.zeros(shape, dtype=torch.float64, device=self.device)

@@ -24,6 +24,7 @@ from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, embed, parse_kernel
 from koopman_cli.lifts.landmarks import choose_landmarks
 from koopman_cli.linalg import power_of_two
+from koopman_cli.triangular import LowerTriangular
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -126,8 +127,8 @@ def _against_landmarks(
     points = candidates[chosen]
     lower, order, rank, _ = _pivoted_cholesky(Evaluator(kernel, points)(points))
     points = points[order]
-    inverse = scipy.linalg.solve_triangular(lower, np.eye(rank), lower=True)
-    return {"landmarks": points, "transform": inverse.T.copy()}, len(chosen) - rank
+    inverse = scipy.linalg.lapack.dtrtri(lower, lower=1)[0]
+    return {"landmarks": points, "transform": np.tril(inverse).T.copy()}, len(chosen) - rank
 
 
 def _pivoted_cholesky(matrix: Matrix) -> tuple[Matrix, NDArray[np.int64], int, int]:
@@ -249,16 +250,26 @@ def function(lift: Lift, device: Any = None, *, single: bool = False) -> Callabl
     fine = np.diag(arrays["transform"]).max() <= STEEPEST_SINGLE
     dtype = np.float32 if single and fine and kernel.stationary else np.float64
     values = Evaluator(kernel, arrays["landmarks"].astype(dtype))
-    inverse = np.asfortranarray(arrays["transform"].T.astype(dtype))
-    multiply = scipy.linalg.blas.strmm if dtype == np.float32 else scipy.linalg.blas.dtrmm
+    return _Against(values, LowerTriangular(arrays["transform"].T.astype(dtype)), dtype)
 
-    def against(x: NDArray[Any]) -> NDArray[Any]:
-        found = np.ascontiguousarray(values(np.asarray(x, dtype)))
-        # L^-1 is triangular: half the work of a product, and in place.
-        phi: NDArray[Any] = multiply(1.0, inverse, found.T, lower=1, overwrite_b=1).T
+
+@dataclass(frozen=True)
+class _Against:
+    """Phi(x) = L^-1 k(landmarks, x) of rows x; the triangular product is in place."""
+
+    values: Evaluator
+    inverse: LowerTriangular
+    dtype: Any
+
+    def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
+        phi = np.empty((len(x), len(self.inverse.matrix)), self.dtype)
+        self.into(x, phi)
         return phi
 
-    return against
+    def into(self, x: NDArray[Any], out: NDArray[Any]) -> None:
+        """The same into rows of an array."""
+        self.values.into(np.asarray(x, self.dtype), out)
+        self.inverse.times(out)
 
 
 def _on_device(kernel: Kernel, arrays: dict[str, Any], device: Any) -> Callable[[Any], Any]:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from koopman_cli.errors import UsageError, did_you_mean
 
@@ -134,7 +135,7 @@ class Evaluator:
         self.kernel = kernel
         self.parts = [self._prepared(factor, points) for factor in kernel.factors]
 
-    def _prepared(self, factor: Factor, points: Any) -> tuple[Factor, Any, Any, Any]:
+    def _prepared(self, factor: Factor, points: Any) -> tuple[Factor, Any, Any]:
         import array_api_compat
 
         xp: Any = array_api_compat.array_namespace(points)
@@ -142,7 +143,10 @@ class Evaluator:
         zero = factor.name in ("polynomial", "laplacian")
         shift = xp.zeros_like(z[0, :]) if zero else xp.mean(z, axis=0)
         z = (z - shift) / factor.bandwidth
-        return factor, shift, z, xp.sum(z * z, axis=1)
+        if not zero:
+            size = xp.sum(z * z, axis=1)[:, None] / 2
+            z = xp.concat([z, -xp.ones_like(size), -size], axis=1)
+        return factor, shift, z
 
     def __call__(self, x: Any) -> Any:
         """Kernel values (n, m)."""
@@ -152,22 +156,37 @@ class Evaluator:
             value = found if value is None else value * found
         return value
 
-    def _factor(self, x: Any, factor: Factor, shift: Any, z: Any, size: Any) -> Any:
+    def into(self, x: NDArray[Any], out: NDArray[Any]) -> None:
+        """Kernel values (n, m) into an array of numpy, without another of its size."""
+        factor, shift, z = self.parts[0]
+        if len(self.parts) > 1 or factor.name not in ("gaussian", "periodic"):
+            out[:] = self(x)
+            return
+        np.matmul(self._exponents(x, factor, shift), z.T, out=out)
+        _exp(np, out)
+
+    def _exponents(self, x: Any, factor: Factor, shift: Any) -> Any:
+        """Rows whose product with the prepared points is -r^2/2 = u.z - u.u/2 - z.z/2."""
+        import array_api_compat
+
+        xp: Any = array_api_compat.array_namespace(x)
+        u = (embed(self.kernel, factor, x) - shift) / factor.bandwidth
+        half = xp.sum(u * u, axis=1)[:, None] / 2
+        return xp.concat([u, half, xp.ones_like(half)], axis=1)
+
+    def _factor(self, x: Any, factor: Factor, shift: Any, z: Any) -> Any:
         import array_api_compat
 
         xp: Any = array_api_compat.array_namespace(x, z)
-        u = (embed(self.kernel, factor, x) - shift) / factor.bandwidth
-        if factor.name == "polynomial":
-            return (u @ z.T + self.kernel.offset) ** self.kernel.degree
-        if factor.name == "laplacian":
+        if factor.name in ("polynomial", "laplacian"):
+            u = (embed(self.kernel, factor, x) - shift) / factor.bandwidth
+            if factor.name == "polynomial":
+                return (u @ z.T + self.kernel.offset) ** self.kernel.degree
             # exp(-r) has a kink at 0, where distances from products keep half their digits.
             r = _distances(u, z)
             r *= -1
             return _exp(xp, r)
-        # log of the Gaussian, -r^2/2, grown in place: no second array of this size.
-        value = u @ z.T
-        value -= xp.sum(u * u, axis=1)[:, None] / 2
-        value -= size / 2
+        value = self._exponents(x, factor, shift) @ z.T
         if factor.name in ("gaussian", "periodic"):
             return _exp(xp, value)
         r = xp.sqrt(xp.clip(-2 * value, 0, None))

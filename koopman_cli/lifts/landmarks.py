@@ -66,21 +66,22 @@ def _random_pivots(
 ) -> NDArray[np.int64]:
     left = np.array(diagonal(kernel, x))
     limit = NOTHING * left.mean()
-    factor = np.empty((len(x), count))
+    # Row j is column j of the Cholesky factor: what landmark j describes of every frame.
+    rows = np.empty((count, len(x)))
     chosen: list[int] = []
     block = max(1, min(200, count // 5))
     while len(chosen) < count and left.max() > limit:
         done = len(chosen)
         drawn = rng.choice(len(x), block, p=left / left.sum())
-        taken = _accepted(kernel, x, factor[:, :done], drawn, left, rng)[: count - done]
+        taken, lower = _accepted(kernel, x, rows[:done], drawn, left, rng)
+        taken = taken[: count - done]
         if not len(taken):
             continue
-        columns = Evaluator(kernel, x[taken])(x) - factor[:, :done] @ factor[taken, :done].T
-        own = columns[taken]
-        lower = np.linalg.cholesky((own + own.T) / 2 + limit / 1e3 * np.eye(len(taken)))
-        fresh = scipy.linalg.solve_triangular(lower, columns.T, lower=True).T
-        factor[:, done : done + len(taken)] = fresh
-        left = np.maximum(left - (fresh**2).sum(axis=1), 0.0)
+        rest = Evaluator(kernel, x)(x[taken]) - rows[:done, taken].T @ rows[:done]
+        lower = lower[: len(taken), : len(taken)]
+        fresh = scipy.linalg.solve_triangular(lower, rest, lower=True, check_finite=False)
+        rows[done : done + len(taken)] = fresh
+        left = np.maximum(left - np.einsum("ij,ij->j", fresh, fresh), 0.0)
         left[taken] = 0.0
         left[left <= limit] = 0.0
         chosen += taken.tolist()
@@ -90,17 +91,23 @@ def _random_pivots(
 def _accepted(
     kernel: Kernel,
     x: Matrix,
-    factor: Matrix,
+    rows: Matrix,
     drawn: NDArray[np.int64],
     left: Matrix,
     rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Of frames drawn at once those that drawing one by one would have taken."""
-    inner = Evaluator(kernel, x[drawn])(x[drawn]) - factor[drawn] @ factor[drawn].T
+) -> tuple[NDArray[np.int64], Matrix]:
+    """Of frames drawn at once those that drawing one by one would have taken, and the lower
+    Cholesky factor of what is left of the kernel between them.
+    """
+    inner = Evaluator(kernel, x[drawn])(x[drawn]) - rows[:, drawn].T @ rows[:, drawn]
     before = left[drawn]
-    taken = []
+    # Cholesky rows of those taken, for all drawn.
+    described = np.empty((len(drawn), len(drawn)))
+    taken: list[int] = []
     for i in range(len(drawn)):
-        if inner[i, i] > NOTHING * before.max() and rng.random() * before[i] < inner[i, i]:
-            taken.append(int(drawn[i]))
-            inner = inner - np.outer(inner[:, i], inner[i]) / inner[i, i]
-    return np.array(taken, np.int64)
+        so_far = described[: len(taken)]
+        own = inner[i, i] - so_far[:, i] @ so_far[:, i]
+        if own > NOTHING * before.max() and rng.random() * before[i] < own:
+            described[len(taken)] = (inner[i] - so_far[:, i] @ so_far) / np.sqrt(own)
+            taken.append(i)
+    return drawn[taken], described[: len(taken), taken].T

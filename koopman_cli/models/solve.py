@@ -72,13 +72,19 @@ def moving_functions(moments: Moments, eps: float) -> NDArray[np.bool_]:
 
     ``eps`` is the machine epsilon of the input.
     """
-    c = moments.covariances()
-    variance = np.minimum(np.diag(c.c00), np.diag(c.c11))
-    size = np.abs(c.mean_x + moments.shift * moments.scale)
+    x, y = (_mean_and_variance(part) for part in (moments.xx, moments.yy))
+    mean, variance = x[0], np.minimum(x[1], y[1])
+    size = np.abs(mean + moments.shift * moments.scale)
     moving: NDArray[np.bool_] = variance > (4 * eps * size) ** 2
     moving &= np.sqrt(np.maximum(variance, 0.0)) > SMALLEST * moments.scale
     # Cancellation in the centred variance itself; the shift makes the mean small.
-    return moving & (variance > 1e-14 * c.mean_x**2)
+    return moving & (variance > 1e-14 * mean**2)
+
+
+def _mean_and_variance(sums: Matrix) -> tuple[Matrix, Matrix]:
+    """Of each function, without the other entries of a covariance."""
+    mean = sums[:-1, -1] / sums[-1, -1]
+    return mean, np.diag(sums)[:-1] / sums[-1, -1] - mean * mean
 
 
 def _supported(moments: Moments, eps: float) -> NDArray[np.bool_]:
@@ -204,6 +210,8 @@ def _in_units(operator: Operator, scale: Matrix) -> Operator:
 
 
 def _unscaled(c: Covariances, scale: Matrix) -> Covariances:
+    if np.all(scale == 1):
+        return c
     square = np.outer(scale, scale)
     return Covariances(
         c.c00 / square, c.c01 / square, c.c11 / square, c.mean_x / scale, c.mean_y / scale
@@ -218,8 +226,8 @@ def _solve_reduced(
     Functions have unit variance without the ridge. Spectral bias: |psi| / sqrt(E psi^2) in
     the norm of the coordinates, times the size of what the regression neglects.
     """
-    ridge = reduction.ridge * np.eye(len(c.c00))
-    w0 = _whiten_ridged(c.c00 + ridge) if reduction.ridge else whiten(c.c00, rtol)
+    ridged = replace(c, c00=_ridged(c.c00, reduction.ridge), c11=_ridged(c.c11, reduction.ridge))
+    w0 = _whiten_ridged(ridged.c00) if reduction.ridge else whiten(c.c00, rtol)
     if reduction.ridge == 0 and w0.rank >= support:
         raise SupportError(
             f"{support:g} lagged pairs cannot support {w0.rank} independent functions "
@@ -228,7 +236,6 @@ def _solve_reduced(
         )
     directions, neglected = reduction.directions(c.c00, c.c01, w0.matrix)
     kept = Whitening(directions, directions.shape[1], w0.condition)
-    ridged = replace(c, c00=c.c00 + ridge, c11=c.c11 + ridge)
     if len(directions) > WIDE and directions.shape[1] > WIDE:
         left, right, values, singular = _leading(ridged, kept, solver)
     else:
@@ -247,6 +254,12 @@ def _solve_reduced(
     )  # fmt: skip
 
 
+def _ridged(covariance: Matrix, ridge: float) -> Matrix:
+    found = covariance.copy()
+    found[np.diag_indices_from(found)] += ridge
+    return found
+
+
 def _whiten_ridged(covariance: Matrix) -> Whitening:
     """Whitening by a Cholesky factor: with a ridge no direction needs to be dropped."""
     try:
@@ -254,7 +267,7 @@ def _whiten_ridged(covariance: Matrix) -> Whitening:
     except np.linalg.LinAlgError:
         # The ridge is below the rounding of the covariance.
         return whiten(covariance)
-    matrix = scipy.linalg.solve_triangular(lower, np.eye(len(lower)), lower=True).T
+    matrix = scipy.linalg.lapack.dtrtri(lower, lower=1)[0].T
     pivots = np.diag(lower)
     return Whitening(matrix, len(lower), float((pivots.max() / pivots.min()) ** 2))
 
@@ -312,6 +325,8 @@ def _pair_sums(size: Matrix, values: NDArray[np.complex128]) -> Matrix:
 
 
 def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
+    if keep.all():
+        return c
     inner = np.ix_(keep, keep)
     return Covariances(c.c00[inner], c.c01[inner], c.c11[inner], c.mean_x[keep], c.mean_y[keep])
 

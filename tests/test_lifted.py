@@ -1,0 +1,67 @@
+"""Wide lifts, which threads evaluate where they multiply them."""
+
+import numpy as np
+import pytest
+
+from koopman_cli import accumulate as module
+from koopman_cli.accumulate import accumulate
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.triangular import LowerTriangular
+
+WIDTH = 150
+
+
+def functions(x):
+    """As many functions as make a lift wide."""
+    return np.cos(x @ np.arange(1, 2 * WIDTH + 1).reshape(2, WIDTH) / WIDTH)
+
+
+def stream(dtype=np.float64):
+    """Three trajectories: of several tiles, shorter than a block, and of one tile."""
+    rng = np.random.default_rng(0)
+    return FeatureStream.from_arrays(
+        [rng.standard_normal((n, 2)).astype(dtype) for n in (9000, 40, 700)]
+    )
+
+
+@pytest.mark.parametrize("lag", [1, 12, 300])
+def test_threads_that_evaluate_give_the_same_moments(monkeypatch, lag):
+    """Every block and boundary has the moments that it has when frames are evaluated before,
+    for several trajectories, blocks of several tiles, and short ones.
+    """
+    lift = (WIDTH, functions)
+    fast, _ = accumulate(stream(), [lag], lift=lift)
+    monkeypatch.setattr(module, "suits", lambda width, lags: False)
+    plain, _ = accumulate(stream(), [lag], lift=lift)
+    assert fast.is_block.tolist() == plain.is_block.tolist()
+    for name in ("xx", "xy", "yy"):
+        a, b = getattr(fast, name), getattr(plain, name)
+        assert np.abs(a - b).max() < 1e-12 * np.abs(b).max(), name
+
+
+def test_sums_of_single_precision_lose_nothing_more(monkeypatch):
+    """Wide moments kept in float32 are as near to float64 as products in float32 are."""
+    lift = (WIDTH, lambda x: functions(x).astype(np.float32))
+    exact = accumulate(stream(), [5], lift=(WIDTH, functions))[0].total().covariances()
+    data = stream(np.float32)
+    kept, _ = accumulate(data, [5], lift=lift, precision="float32")
+    assert kept.xx.dtype == np.float32
+    assert kept.total().xx.dtype == np.float64
+    monkeypatch.setattr(module, "suits", lambda width, lags: False)
+    plain, _ = accumulate(data, [5], lift=lift, precision="float32")
+    lost = [np.abs(m.total().covariances().c01 - exact.c01).max() for m in (kept, plain)]
+    assert lost[0] < max(2 * lost[1], 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_triangular_product_with_rows_of_a_wider_array(dtype):
+    """Rows inside a wider array are multiplied in place; what stands beside them is left."""
+    rng = np.random.default_rng(1)
+    lower = np.tril(rng.standard_normal((5, 5))).astype(dtype)
+    whole = rng.standard_normal((7, 9)).astype(dtype)
+    wanted = whole.copy()
+    wanted[:, :5] = whole[:, :5] @ lower.T
+    LowerTriangular(lower).times(whole[:, :5])
+    assert np.allclose(whole, wanted, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=1e-6)
+    with pytest.raises(ValueError, match="contiguous"):
+        LowerTriangular(lower).times(whole[:5, :5].T)
