@@ -126,6 +126,43 @@ def test_other_bounded_signals_are_no_angles(values):
     assert build_features([array_trajectory(values[:, None])]).spec.names == ("x1",)
 
 
+def _pair():
+    """An angle that turns often, and one that turns once (degrees)."""
+    once = np.linspace(-179, 210, 5000)
+    return (np.stack([np.rad2deg(walk()), once], axis=1) + 180) % 360 - 180
+
+
+@pytest.mark.parametrize("names", [("phi", "psi"), ("x1", "x2")])
+def test_an_angle_that_rarely_turns_goes_with_its_partner(names):
+    """Beside an angle, one that crosses its boundary at all is one; alone it stays as it is."""
+    values = _pair()
+    assert np.ptp(values[:, 1]) > 0.96 * 360
+    stream = build_features([array_trajectory(values, names=names)])
+    assert stream.spec.names == tuple(f"{f} {n}" for n in names for f in ("cos", "sin"))
+    (alone,) = build_features([array_trajectory(values[:, 1:], names=["x2"])]).spec.names
+    assert alone == "x2"
+
+
+def test_a_torsion_by_name_and_range():
+    """Phi that never turns is an angle with or without psi; a distance of that name is none."""
+    rng = np.random.default_rng(0)
+    phi = -70 + 40 * np.sin(np.arange(3000) / 50) + 3 * rng.normal(size=3000)
+    psi = np.rad2deg(walk(3000)) % 360 - 180
+    narrow = 5 * rng.normal(size=3000)
+    other = rng.normal(size=3000)
+    table = np.stack([phi, psi, narrow, other], axis=1)
+    names = ("phi_ALA2", "psi_ALA2", "omega_ALA2", "d")
+    stream = build_features([array_trajectory(table, names=names)])
+    assert stream.spec.names[-1] == "d"
+    assert stream.n_features == 7
+    wide = np.deg2rad(1.5 * phi[:, None])
+    assert build_features([array_trajectory(wide, names=["phi"])]).n_features == 2
+    field = 0.5 + 0.1 * other[:, None]
+    assert build_features([array_trajectory(field, names=["phi"])]).n_features == 1
+    bend = np.deg2rad(phi[:, None]) + 2
+    assert build_features([array_trajectory(bend, names=["theta"])]).n_features == 1
+
+
 def test_steps_across_segments_are_no_evidence():
     """Jumps of a full period between segments do not make an angle."""
     ramp = np.tile(np.linspace(-3.14, 3.14, 50), 40)[:, None]

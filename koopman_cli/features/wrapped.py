@@ -5,10 +5,15 @@ end to the other: steps of nearly a full period are more frequent than steps of 
 period (a bounded signal has them less often), and taken back by the period they are
 ordinary steps (a signal that switches between two levels near the ends fails here). An angle
 sampled so sparsely that it forgets itself between frames cannot be told from other numbers.
+
+Angles come in groups: beside one that is known, a column of the same period is one too if it
+crosses its boundary at all, or has the name of a torsion. A column named so needs no company
+if it stays within one period and covers a good part of it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,6 +36,9 @@ READ_FRAMES = 8192
 
 #: Units that say it without looking.
 UNITS = {"rad": 2 * np.pi, "radian": 2 * np.pi, "radians": 2 * np.pi}
+
+#: Words that only torsions are called by; "theta" or "angle" may be a bending angle.
+_TORSION = re.compile(r"(phi|psi|omega|chi|dih|dihedral|tor|torsion|rama)\d*")
 
 _ENDS = 0.02  # of the period: how near to both ends the values must come
 _JUMPS = 3  # crossings of the boundary needed
@@ -85,13 +93,13 @@ class _Evidence:
             found.append(np.any(within, axis=0) & (self.high - self.low >= spread * period))
         return np.array(found)
 
-    def wrapped(self) -> NDArray[np.bool_]:
-        """(2, d): the column is an angle wrapped to this period."""
+    def wrapped(self, fewest: int = _JUMPS) -> NDArray[np.bool_]:
+        """(2, d): the column is an angle wrapped to this period, by so many jumps at least."""
         with np.errstate(invalid="ignore", divide="ignore"):
             crossing = np.sqrt(self.crossing / self.jumps)
             ordinary = np.sqrt(self.ordinary / self.steps)
             alike = crossing <= _RATIO * ordinary
-        often = (self.jumps >= _JUMPS) & (self.jumps > self.halves)
+        often = (self.jumps >= fewest) & (self.jumps > self.halves)
         return self.inside(1 - 2 * _ENDS) & alike & often
 
 
@@ -123,10 +131,35 @@ def find_periods(context: Context) -> NDArray[np.float64]:
                 if seen >= SAMPLE_FRAMES and not sampled:
                     sampled = True
                     if not (evidence.inside(0.25) & (period == 0)).any():
-                        return period
+                        return _grouped(period, evidence, first.names)
     for p, length in enumerate(PERIODS):
         period[evidence.wrapped()[p] & (period == 0)] = length
-    return period
+    return _grouped(period, evidence, first.names)
+
+
+def _grouped(
+    period: NDArray[np.float64], evidence: _Evidence, names: tuple[str, ...]
+) -> NDArray[np.float64]:
+    """Periods with those of columns that are angles by their name or beside others."""
+    found = period.copy()
+    named = np.array([_is_torsion(name) for name in names])
+    inside, spread, crossing = evidence.inside(0.0), evidence.inside(0.25), evidence.wrapped(1)
+    for p, length in enumerate(PERIODS):
+        own = spread[p] & named
+        # A torsion in degrees that stays within a few of them lies in one period of radians too.
+        company = (period == length) | own
+        partner = crossing[p] | (inside[p] & named)
+        found[(own | (partner & company.any())) & (found == 0)] = length
+    return found
+
+
+def _is_torsion(name: str) -> bool:
+    """Whether a column has the name of a torsion.
+
+    >>> [_is_torsion(n) for n in ("phi", "psi_2", "chi1 ALA3", "theta", "phase", "torsion")]
+    [True, True, True, False, False, True]
+    """
+    return any(_TORSION.fullmatch(word) for word in re.split(r"[\W_]+", name.lower()))
 
 
 def _steps(
