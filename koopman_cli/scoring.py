@@ -90,7 +90,7 @@ def vamp_score(
     if r == 2:
         return 1 + xp.sum(koopman * koopman, axis=(-2, -1))
     if r == 1:
-        return 1 + xp.sum(xp.linalg.svdvals(koopman), axis=-1)
+        return 1 + _nuclear_norm(xp, koopman)
     raise ValueError(f"r must be 1, 2 or 'E', not {r!r}")
 
 
@@ -107,6 +107,13 @@ def _lower(xp: Any, c: Any) -> Any:
             "the functions are linearly dependent on this set: no VAMP score",
             "take fewer functions, or a ridge",
         ) from error
+
+
+def _nuclear_norm(xp: Any, matrix: Any) -> Any:
+    """Sum of the singular values; NaN of what is not finite, which svd would refuse."""
+    fine = xp.all(xp.isfinite(matrix), axis=(-2, -1))
+    values = xp.linalg.svdvals(xp.where(fine[..., None, None], matrix, xp.zeros_like(matrix)))
+    return xp.where(fine, xp.sum(values, axis=-1), xp.nan)
 
 
 def _solve_lower(xp: Any, lower: Any, b: Any) -> Any:
