@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "fit": "koopman_cli.api",
     "inspect": "koopman_cli.io",
-    "transform": "koopman_cli.api",
+    "transform": "koopman_cli.coordinates",
     "FitOptions": "koopman_cli.api",
     "ReadOptions": "koopman_cli.types",
     "FeatureStream": "koopman_cli.features.stream",

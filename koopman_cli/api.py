@@ -12,19 +12,16 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from koopman_cli import __version__
-from koopman_cli.analysis.domain import leverage
 from koopman_cli.devices import torch_device
-from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
+from koopman_cli.errors import DataError, UsageError, did_you_mean
 from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
 from koopman_cli.features.field import build_field
 from koopman_cli.features.snapshots import needs_double
@@ -33,7 +30,7 @@ from koopman_cli.flow.space import describe_flow
 from koopman_cli.heldout import open_test, refuse_shared
 from koopman_cli.models import DEFAULTS, make_settings
 from koopman_cli.request import Request
-from koopman_cli.results import analyse, project
+from koopman_cli.results import analyse
 from koopman_cli.showcase import with_showcase
 from koopman_cli.source import (
     Opened,
@@ -41,15 +38,13 @@ from koopman_cli.source import (
     are_paths,
     check_unchanged,
     open_source,
-    reopen,
     summarize,
 )
-from koopman_cli.store.coordinates import Coordinates
 from koopman_cli.store.plain import to_plain
-from koopman_cli.types import FitResult, LagScan, Model, Progress, ReadOptions, no_progress
+from koopman_cli.types import FitResult, LagScan, Progress, ReadOptions, no_progress
 from koopman_cli.units import make_lag, parse_frames
 
-__all__ = ["FitOptions", "fit", "project", "transform"]
+__all__ = ["FitOptions", "fit", "with_delays"]
 
 
 PRECISIONS = ("auto", "float64", "float32")
@@ -130,63 +125,52 @@ def fit(
         source = [source]
     dim = _checked(options, source)
     opened = open_source(source, with_delays(options), read, progress)
-    stream = opened.stream.cached()
-    if stream.dtype.kind == "c":
-        raise DataError(
-            "the input is complex, which TICA, VAMP and EDMD of real functions cannot take",
-            "give real and imaginary part as separate columns",
-        )
-    family, why = _family(options, stream)
-    request = Request.of(
-        family,
-        dict(options.settings),
-        seed=options.seed,
-        precision=options.precision,
-        progress=progress,
-        device=options.device,
-        place=options.place,
-    )
+    stream = _real(opened.stream.cached())
+    request, why = _asked(options, stream, progress)
     lag, scan = _lag(options.lag, stream, request)
     request, ranked, reduced = request.completed(stream, lag)
     stream, finer = refined(stream, request, opened, read)
-    test = open_test(options.test, stream, read, progress)
-    held = None if test is None else test.stream
-    if held is not None:
-        check_lag(lag, held)
+    test, held = _test_set(options, stream, lag, read, progress)
     found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=held)
     result = analyse(found, stream, scan)
-    notes = (
-        *stream.notes,
-        *why,
-        *ranked,
-        *finer,
-        *_scan_notes(scan, stream),
-        *_dim_notes(found),
-        *found.notes,
-        *result.notes,
-    )
+    chosen = (*stream.notes, *why, *ranked, *finer, *_scan_notes(scan, stream), *_dim_notes(found))
+    passes = f"data read {_times(found.passes + (scan is not None))} for moments"
+    warned = (*opened.stream.warnings, *stream.warnings)
+    more = () if held is None else held.warnings
     result = replace(
         result,
         input=summarize(opened, progress, test),
-        notes=(*notes, f"data read {_times(found.passes + (scan is not None))} for moments"),
-        warnings=_unique(
-            *opened.stream.warnings,
-            *stream.warnings,
-            *(() if held is None else held.warnings),
-            *reduced,
-            *result.warnings,
-        ),
-        config=_config(source, replace(options, features=stream.spec.text), read, request, found),
-        provenance=_provenance(command, options, begun),
+        notes=(*chosen, *found.notes, *result.notes, passes),
+        warnings=_unique(*warned, *more, *reduced, *result.warnings),
+        config=_config(source, replace(options, features=stream.spec.text), read, found),
+        provenance=_provenance(command, options.seed, begun),
     )
-    result = with_showcase(result, found, opened, stream, progress)
-    if stream.field is not None:
-        flow, model = describe_flow(found, stream, result.model, progress)
-        result = replace(result, flow=flow, model=model)
+    result = _shown(result, found, opened, stream)
     check_unchanged(opened)
     if test is not None:
         check_unchanged(test)
     return result
+
+
+def _test_set(
+    options: FitOptions, stream: FeatureStream, lag: int, read: ReadOptions, progress: Progress
+) -> tuple[Opened | None, FeatureStream | None]:
+    """What was opened as a separate test set, and its features."""
+    test = open_test(options.test, stream, read, progress)
+    if test is None:
+        return None, None
+    check_lag(lag, test.stream)
+    return test, test.stream
+
+
+def _shown(result: FitResult, found: Estimate, opened: Opened, stream: FeatureStream) -> FitResult:
+    """The result with what figures and forecasts show of it."""
+    progress = found.request.progress
+    result = with_showcase(result, found, opened, stream, progress)
+    if stream.field is None:
+        return result
+    flow, model = describe_flow(found, stream, result.model, progress)
+    return replace(result, flow=flow, model=model)
 
 
 # ------------------------------------------------------------------ choices
@@ -221,11 +205,35 @@ def with_delays(options: FitOptions) -> str | None:
     return f"{options.features}+delays:{number}" if options.features else f"delays:{number}"
 
 
-def _family(options: FitOptions, stream: FeatureStream) -> tuple[str, tuple[str, ...]]:
-    if options.model is not None:
-        return options.model, ()
-    name, why = DEFAULTS[stream.spec.kind]
-    return name, (f"model {name}: {why}",)
+def _real(stream: FeatureStream) -> FeatureStream:
+    """The stream, unless its numbers are complex."""
+    if stream.dtype.kind == "c":
+        raise DataError(
+            "the input is complex, which TICA, VAMP and EDMD of real functions cannot take",
+            "give real and imaginary part as separate columns",
+        )
+    return stream
+
+
+def _asked(
+    options: FitOptions, stream: FeatureStream, progress: Progress
+) -> tuple[Request, tuple[str, ...]]:
+    """The family asked for, or the one for this kind of input with its reason."""
+    name = options.model
+    why: tuple[str, ...] = ()
+    if name is None:
+        name, reason = DEFAULTS[stream.spec.kind]
+        why = (f"model {name}: {reason}",)
+    request = Request.of(
+        name,
+        dict(options.settings),
+        seed=options.seed,
+        precision=options.precision,
+        progress=progress,
+        device=options.device,
+        place=options.place,
+    )
+    return request, why
 
 
 def _lag(text: str, stream: FeatureStream, request: Request) -> tuple[int, LagScan | None]:
@@ -291,9 +299,7 @@ def _unique(*texts: str) -> tuple[str, ...]:
 # ------------------------------------------------------------------ provenance
 
 
-def _config(
-    source: Any, options: FitOptions, read: ReadOptions, request: Request, found: Estimate
-) -> dict[str, Any]:
+def _config(source: Any, options: FitOptions, read: ReadOptions, found: Estimate) -> dict[str, Any]:
     """Every resolved option: fitting again with these gives the same numbers."""
     paths = [str(p) for p in source] if not isinstance(source, str) and _listed(source) else []
     test = options.test
@@ -302,7 +308,7 @@ def _config(
         "read": to_plain(asdict(read)),
         "fit": {
             "features": options.features,
-            "model": request.name,
+            "model": found.request.name,
             "lag": str(found.lag),
             "dim": str(found.dim),
             "folds": options.folds,
@@ -311,7 +317,7 @@ def _config(
             "precision": options.precision,
             "device": options.device,
         },
-        "settings": asdict(request.settings),
+        "settings": asdict(found.request.settings),
     }
 
 
@@ -319,10 +325,11 @@ def _listed(source: Any) -> bool:
     return not isinstance(source, FeatureStream) and are_paths(source)
 
 
-def _provenance(command: str, options: FitOptions, begun: float) -> dict[str, Any]:
+def _provenance(command: str, seed: int, begun: float) -> dict[str, Any]:
+    """The command with its seed, how long it took since ``begun``, and versions."""
     return {
         "command": command,
-        "seed": options.seed,
+        "seed": seed,
         "seconds": round(time.perf_counter() - begun, 3),
         "versions": {
             "koopman": __version__,
@@ -331,146 +338,3 @@ def _provenance(command: str, options: FitOptions, begun: float) -> dict[str, An
             "scipy": version("scipy"),
         },
     }
-
-
-# ------------------------------------------------------------------ transform
-
-
-#: Share of frames outside the domain above which it is worth a warning; 0.1% of the training
-#: frames are outside by definition.
-EXPECTED_OUTSIDE = 0.01
-
-
-@dataclass(frozen=True)
-class Transformed:
-    """Slow coordinates of new data: ``runs``, one per trajectory, each read in chunks."""
-
-    runs: tuple[Coordinates, ...]
-    stream: FeatureStream
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What was noticed; complete once every trajectory has been read."""
-        return self.stream.warnings + tuple(
-            f"{run.label}: {far} of {run.frames} frames lie outside the domain where the model was "
-            "trained; their coordinates are extrapolated"
-            for run, far in zip(self.runs, self.outside, strict=True)
-            if far > EXPECTED_OUTSIDE * run.frames
-        )
-
-    @property
-    def outside(self) -> tuple[int, ...]:
-        """Frames of each trajectory outside the domain of the model, once it has been read."""
-        return tuple(
-            0 if run.outside is None else int(np.count_nonzero(run.outside())) for run in self.runs
-        )
-
-
-SCALINGS = ("none", "kinetic", "commute")
-
-
-def scaling_factors(model: Model, scaling: str) -> NDArray[np.float64]:
-    """Factor of each slow coordinate.
-
-    "none": unit variance; "kinetic": times |lambda| (Noe and Clementi 2015); "commute":
-    times sqrt(t / 2) with t in the unit of the lag (Noe, Banisch and Clementi 2016).
-
-    Raises
-    ------
-    UsageError, SupportError
-        No such scaling; commute without timescales.
-    """
-    if scaling not in SCALINGS:
-        raise UsageError(f"no such scaling: {scaling!r}", did_you_mean(scaling, SCALINGS))
-    k = model.dim
-    if scaling == "none":
-        return np.ones(k)
-    values = model.eigenvalues if model.eigenvalues is not None else model.singular_values
-    assert values is not None
-    size = np.abs(values[:k])
-    if scaling == "kinetic":
-        return size
-    if model.eigenvalues is None or np.any((size <= 0) | (size >= 1)):
-        raise SupportError(
-            "the commute map needs a timescale for every mode, which this model does not have",
-            "use --scaling none or kinetic, or a smaller dim",
-        )
-    return np.sqrt(-model.lag.value / np.log(size) / 2)
-
-
-def transform(
-    model: Model,
-    source: Source,
-    *,
-    read: ReadOptions | None = None,
-    scaling: str = "none",
-    progress: Progress = no_progress,
-) -> Transformed:
-    """Slow coordinates of new trajectories from a stored model.
-
-    Parameters
-    ----------
-    model : Model
-        From :func:`fit` or :func:`koopman_cli.store.load_model`.
-    source : paths, arrays or FeatureStream
-        Must give the features of the model, by name and order.
-    scaling : {"none", "kinetic", "commute"}
-
-    Returns
-    -------
-    Transformed
-
-    Raises
-    ------
-    DataError
-        If names, order or number of the features differ from those of the model.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).standard_normal((500, 3)).cumsum(axis=0)
-    >>> model = fit(x, FitOptions(lag="1", dim="2")).model
-    >>> (run,) = transform(model, x).runs
-    >>> run.array().shape, bool(np.abs(run.array()[:-1].mean(axis=0)).max() < 1e-9)
-    ((500, 2), True)
-    """
-    read = read or ReadOptions()
-    factors = scaling_factors(model, scaling)
-    if isinstance(source, (str, os.PathLike)):
-        source = [source]
-    if isinstance(source, FeatureStream):
-        stream = source
-    elif are_paths(source):
-        read = replace(read, select=read.select or model.features.select)
-        stream = reopen(source, model.features, read, progress)
-    else:
-        arrays: Any = source
-        stream = FeatureStream.from_arrays(arrays)
-    if stream.n_features != len(model.features.names):
-        raise DataError(
-            f"the input has {stream.n_features} features, the model {len(model.features.names)}",
-            "give the features the model was fitted on",
-        )
-
-    flags = tuple(np.zeros(n, bool) for n in stream.lengths)
-
-    def rows(i: int) -> Iterator[NDArray[np.float64]]:
-        at = 0
-        for chunk in stream.chunks(i):
-            if model.domain is not None:
-                far = leverage(model.domain, chunk) > model.domain.limit
-                flags[i][at : at + len(chunk)] = far
-            at += len(chunk)
-            yield project(model, chunk)[:, : model.dim] * factors
-
-    runs = tuple(
-        Coordinates(
-            label,
-            n,
-            model.dim,
-            partial(stream.frame_index, i),
-            partial(rows, i),
-            None if model.domain is None else partial(flags.__getitem__, i),
-        )
-        for i, (label, n) in enumerate(zip(stream.labels, stream.lengths, strict=True))
-    )
-    return Transformed(runs, stream)

@@ -27,9 +27,10 @@ from cli_support import (
 )
 
 from koopman_cli import __version__
-from koopman_cli.api import FitOptions, fit, project
+from koopman_cli.api import FitOptions, fit
 from koopman_cli.report.figures import KINDS
 from koopman_cli.report.run import open_run
+from koopman_cli.results import project
 from koopman_cli.types import ReadOptions
 
 H5 = (ALA2 / "run1.h5", ALA2 / "run2.h5")

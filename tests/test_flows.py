@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from koopman_cli.analysis.flows import left_over
-from koopman_cli.api import FitOptions, fit, transform
+from koopman_cli.api import FitOptions, fit
+from koopman_cli.coordinates import transform
 from koopman_cli.forecast import forecast, reconstruction
 from koopman_cli.geometry import scatter
 from koopman_cli.report.run import open_run, write_run

@@ -19,7 +19,7 @@ from koopman_cli.cli.options import (
 from koopman_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from koopman_cli.api import Transformed
+    from koopman_cli.coordinates import Transformed
     from koopman_cli.types import Model
 
 
@@ -61,8 +61,8 @@ def command(**values: Any) -> None:
 
 
 def _transform(model: Model, out: Path, values: dict[str, Any]) -> Transformed:
-    from koopman_cli.api import transform
     from koopman_cli.cli.output import make_progress
+    from koopman_cli.coordinates import transform
     from koopman_cli.store.coordinates import write_coordinates
 
     scaling = values["scaling"]
