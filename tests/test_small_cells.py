@@ -108,3 +108,16 @@ def test_whole_molecules_are_left_as_they_are():
     molecules = Molecules.of(made.topology)
     assert molecules is Molecules.of(made.topology)
     assert molecules.whole(made.xyz, made.unitcell_vectors) is made.xyz
+
+
+def test_info_says_that_the_molecule_is_broken(tmp_path):
+    """`koopman info` gives the warning of a broken molecule that `koopman fit` gives."""
+    made = swinging(30, side=3.0)
+    made.xyz[[4, 9], 6:] += np.float32(2.9)
+    write_h5(made, tmp_path / "broken.h5")
+    told = done("info", tmp_path / "broken.h5", "--json").json
+    (warning,) = told["trajectories"][0]["warnings"]
+    assert "bonded atoms are more than 0.3 nm apart in 2 of 30 frames" in warning
+    assert "frame 4" in warning
+    write_h5(swinging(30, side=3.0), tmp_path / "whole.h5")
+    assert done("info", tmp_path / "whole.h5", "--json").json["trajectories"][0]["warnings"] == []

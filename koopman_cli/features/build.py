@@ -15,11 +15,11 @@ from koopman_cli.features.agree import check_agreement, check_columns, common_st
 from koopman_cli.features.base import Block, Context, Prepare, State, check_width
 from koopman_cli.features.catalogue import FEATURIZERS
 from koopman_cli.features.default import default_parts
-from koopman_cli.features.molecule import FrameWatch, frame_warnings
 from koopman_cli.features.reading import Recipe, find_bad, read_rows, split_runs
 from koopman_cli.features.spec import Part, parse_delays, parse_spec
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io.molecules import real_bonds
+from koopman_cli.io.wholeness import FrameWatch, frame_warnings
 from koopman_cli.types import FeatureSpec, Progress, Trajectory, no_progress
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.features.base import Block, Chunk
-from koopman_cli.features.molecule import FrameWatch
 from koopman_cli.features.spec import Delays
 from koopman_cli.features.stream import CHUNK_BYTES
+from koopman_cli.io.wholeness import FrameWatch
 from koopman_cli.types import Frames, Trajectory
 
 #: Non-finite features named in one message.
@@ -162,7 +162,7 @@ def read_rows(
         columns = recipe.columns(chunk)
         _check_finite(trajectory, recipe, frames, columns, runs)
         if watch is not None:
-            watch.see(chunk)
+            watch.see(frames)
         rows = kept(runs, frames.start, frames.start + len(columns), window)
         if window:
             joined = np.concatenate([tail, columns])

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.io.molecules import real_bonds
 from koopman_cli.io.opening import open_trajectories
+from koopman_cli.io.wholeness import FrameWatch, frame_warnings
 from koopman_cli.types import (
     FileRecord,
     Frames,
@@ -121,6 +123,8 @@ class _Pass:
         self.before: NDArray[Any] | None = None
         self.times: tuple[float, float] | None = None
         self.cell = False
+        topology = trajectory.topology
+        self.watch = None if topology is None else FrameWatch(real_bonds(topology))
 
     def add(self, chunk: Frames) -> None:
         """Take in a chunk."""
@@ -131,6 +135,8 @@ class _Pass:
         self.varies |= (flat != self.first).any(axis=0)
         self._repeats(flat, chunk.start)
         self.cell = self.cell or chunk.cell is not None
+        if self.watch is not None:
+            self.watch.see(chunk)
         if chunk.time is not None:
             begin = self.times[0] if self.times else float(chunk.time[0])
             self.times = (begin, float(chunk.time[-1]))
@@ -184,6 +190,14 @@ def _constant(trajectory: Trajectory, varies: NDArray[np.bool_] | None) -> tuple
     return tuple(str(trajectory.topology.atom(int(j))) for j in fixed)
 
 
+def _said(trajectory: Trajectory, watch: FrameWatch | None) -> tuple[str, ...]:
+    """Warnings of the trajectory, also those that only its frames could give."""
+    if watch is None:
+        return trajectory.warnings
+    watch.done = True
+    return (*trajectory.warnings, *frame_warnings([watch], [trajectory.label]))
+
+
 def _inspect(trajectory: Trajectory, found: _Pass) -> Inspection:
     topology = trajectory.topology
     columns = _width(trajectory)
@@ -216,7 +230,7 @@ def _inspect(trajectory: Trajectory, found: _Pass) -> Inspection:
         memory={k: trajectory.n_frames * columns * b for k, b in (("float32", 4), ("float64", 8))},
         lags=(1, longest - 1) if longest > 1 else None,
         cell=None if topology is None else found.cell,
-        warnings=trajectory.warnings,
+        warnings=_said(trajectory, found.watch),
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.features.base import Chunk
+from koopman_cli.types import Frames
 
 #: No covalent bond between elements is longer (nm).
 MAX_BOND = 0.3
@@ -29,23 +29,24 @@ class FrameWatch:
     total: int = 0
     done: bool = False
 
-    def see(self, chunk: Chunk) -> None:
+    def see(self, frames: Frames) -> None:
         """Look at a chunk of frames; nearest images are not taken."""
         from mdtraj.geometry.distance import compute_distances_core
 
         if self.done:
             return
-        if chunk.frames.start == 0:  # an interrupted reading starts again
+        if frames.start == 0:  # an interrupted reading starts again
             self.broken = self.celled = self.total = 0
             self.first = None
-        self.total += len(chunk)
-        self.celled += 0 if chunk.frames.cell is None else len(chunk)
+        self.total += len(frames.values)
+        self.celled += 0 if frames.cell is None else len(frames.values)
         if not len(self.bonds):
             return
-        lengths = compute_distances_core(chunk.xyz, self.bonds, periodic=False)
+        xyz = np.ascontiguousarray(frames.values, np.float32)
+        lengths = compute_distances_core(xyz, self.bonds, periodic=False)
         far = np.flatnonzero((lengths > MAX_BOND).any(axis=1))
         if len(far) and self.first is None:
-            self.first = chunk.frames.start + int(far[0])
+            self.first = frames.start + int(far[0])
         self.broken += len(far)
 
 
@@ -63,7 +64,7 @@ def frame_warnings(watches: Sequence[FrameWatch], labels: Sequence[str]) -> tupl
     if broken:
         watch, label = broken[0]
         effect = (
-            "torsions and distances take nearest images, positions and rmsd are wrong there"
+            "torsions and distances are of whole molecules, positions and rmsd are wrong there"
             if celled
             else "without a valid unit cell the features are wrong there"
         )
