@@ -233,3 +233,63 @@ def test_join_and_ensemble_exclude_each_other(tmp_path):
     """--join with --ensemble exits 2."""
     np.save(tmp_path / "a.npy", np.zeros((2, 3, 4)))
     assert failure(tmp_path / "a.npy", join=True, ensemble=True).code == 2
+
+
+# ------------------------------------------------------------------ --begin and --end in time
+
+
+STAMPED = np.arange(500.0, 520.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [
+        ({"begin": "505ps"}, range(5, 20)),
+        ({"begin": "0.505ns", "end": "0.51ns"}, range(5, 10)),
+        ({"begin": "504.5ps", "end": "507.5ps"}, range(5, 8)),
+        ({"end": "503ps"}, range(3)),
+        ({"begin": "500ps", "end": "1us"}, range(20)),
+        ({"begin": "5", "end": "510ps"}, range(5, 10)),
+        ({"begin": "505ps", "stride": 4}, range(5, 20, 4)),
+        ({"begin": "5ps", "dt": "1ps"}, range(5, 20)),
+    ],
+)
+def test_times_are_those_of_the_file(tmp_path, options, frames):
+    """--begin and --end in time are time stamps of the file; --dt counts from its first frame."""
+    path = with_times(tmp_path, STAMPED)
+    _, values = read(path, **options)
+    assert np.array_equal(values, molecule(frames=20).xyz[list(frames)])
+
+
+def test_times_of_joined_parts_go_on(tmp_path):
+    """The clock of a run goes on through its parts."""
+    run, paths = parts(tmp_path, [(0, 13), (12, 25), (25, 40)])
+    (trajectory,) = open_trajectories(paths, ReadOptions(join=True, begin="10ps", end="30ps"))
+    assert np.array_equal(read_all(trajectory), run.xyz[10:30])
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        ({"begin": "600ps"}, 3, "stamps are 500 to 519 ps"),
+        ({"end": "100ps"}, 3, "stamps are 500 to 519 ps"),
+        ({"begin": "510.2ps", "end": "510.7ps"}, 3, "no frame from --begin 510.2ps"),
+        ({"begin": "510ps", "end": "505ps"}, 2, "not before"),
+        ({"begin": "-5ps"}, 2, "--begin"),
+        ({"begin": "5 parsecs"}, 2, "unknown unit"),
+    ],
+)
+def test_times_that_the_file_does_not_hold(tmp_path, options, code, says):
+    """A range without a frame exits 3 and tells the file's own times; a senseless one 2."""
+    error = failure(with_times(tmp_path, STAMPED), **options)
+    assert (error.code, says in str(error)) == (code, True)
+
+
+def test_a_begin_before_the_file_is_said(tmp_path):
+    """--begin 5ps on a file that starts at 500 ps leaves nothing out, with a warning."""
+    path = with_times(tmp_path, STAMPED)
+    (trajectory,) = open_trajectories([path], ReadOptions(begin="5ps"))
+    assert trajectory.n_frames == 20
+    assert any("leaves nothing out" in w and "500 to 519 ps" in w for w in trajectory.warnings)
+    (trajectory,) = open_trajectories([path], ReadOptions(begin="500ps"))
+    assert not trajectory.warnings

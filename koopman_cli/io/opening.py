@@ -16,6 +16,7 @@ from koopman_cli.io.fieldruns import field_run
 from koopman_cli.io.join import join_parts
 from koopman_cli.io.options import check_options, refuse_idle
 from koopman_cli.io.parts import Part, read_parts
+from koopman_cli.io.ranges import clock_of, window
 from koopman_cli.io.readers import open_source
 from koopman_cli.io.source import Source
 from koopman_cli.io.times import agree, judge, same
@@ -28,7 +29,7 @@ from koopman_cli.types import (
     Trajectory,
     no_progress,
 )
-from koopman_cli.units import parse_dt, parse_frames
+from koopman_cli.units import parse_dt
 
 
 def natural_key(path: str) -> tuple[tuple[int, int | str], ...]:
@@ -39,26 +40,6 @@ def natural_key(path: str) -> tuple[tuple[int, int | str], ...]:
     """
     parts = re.split(r"(\d+)", path)
     return tuple((0, int(p)) if p.isdigit() else (1, p) for p in parts if p)
-
-
-def _window(label: str, n: int, options: ReadOptions, dt: TimeStep | None) -> tuple[int, int]:
-    """First and one past the last frame of --begin and --end, counted from the first frame."""
-    begin = parse_frames(options.begin, dt, "--begin") if options.begin is not None else 0
-    end = parse_frames(options.end, dt, "--end") if options.end is not None else n
-    for name, value in (("--begin", begin), ("--end", end)):
-        if value < 0:
-            raise UsageError(f"{name} {value}: frames count from 0", "give a number of 0 or more")
-    if begin >= n:
-        raise DataError(
-            f"{label}: has {n} frames, none from --begin {options.begin} on",
-            f"choose --begin below {n}",
-        )
-    if begin >= end:
-        raise UsageError(
-            f"--begin {options.begin or 0} is not before --end {options.end}",
-            "the range is half-open: --begin 10 --end 20 takes frames 10 to 19",
-        )
-    return begin, min(end, n)
 
 
 def _time_step(source: Source, options: ReadOptions) -> tuple[TimeStep | None, tuple[str, ...]]:
@@ -111,7 +92,8 @@ def _trajectory(
 
 def _separate(source: Source, options: ReadOptions) -> Trajectory:
     step, warned = _time_step(source, options)
-    begin, end = _window(source.path, source.n_frames, options, step)
+    clock = clock_of([source], [0], options)
+    begin, end, ranged = window(source.path, source.n_frames, options, step, clock)
     part = Part(source, begin, end, options.stride)
     each = len(range(begin, end, options.stride))
     return _trajectory(
@@ -119,7 +101,7 @@ def _separate(source: Source, options: ReadOptions) -> Trajectory:
         (part,),
         _strided(step, options.stride),
         _segments(source, each),
-        (*source.warnings, *warned),
+        (*source.warnings, *warned, *ranged),
     )
 
 
@@ -133,7 +115,8 @@ def _joined(sources: Sequence[Source], options: ReadOptions) -> Trajectory:
     skips, cuts, warned = join_parts(sources, dt)
     lengths = [s.n_frames - k for s, k in zip(sources, skips, strict=True)]
     edges = np.concatenate([[0], np.cumsum(lengths)])
-    begin, end = _window(sources[0].path, int(edges[-1]), options, dt)
+    clock = clock_of(sources, skips, options)
+    begin, end, ranged = window(sources[0].path, int(edges[-1]), options, dt, clock)
     parts = []
     for source, skip, low, high in zip(sources, skips, edges[:-1], edges[1:], strict=True):
         first = begin + max(0, -(-(int(low) - begin) // options.stride)) * options.stride
@@ -149,6 +132,7 @@ def _joined(sources: Sequence[Source], options: ReadOptions) -> Trajectory:
         *(w for s in sources for w in s.warnings),
         *(w for _, ws in steps for w in ws),
         *warned,
+        *ranged,
     )
     label = f"{sources[0].path} .. {sources[-1].path}" if len(sources) > 1 else sources[0].path
     return _trajectory(label, tuple(parts), _strided(dt, options.stride), segments, texts)
