@@ -12,7 +12,9 @@ chunks in which the data arrive never changes a result.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,13 @@ from koopman_cli.blocks import BlockPlan, Segment, plan_blocks
 from koopman_cli.errors import DataError, SupportError
 from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
 from koopman_cli.liftedtiles import LiftedRun, suits
-from koopman_cli.linalg import balanced, power_of_two, whiten
+from koopman_cli.linalg import balanced, condition, power_of_two
 from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
-from koopman_cli.tiles import SegmentRun, Sums, WeightedRun, Window, bundles
+from koopman_cli.sums import Sums
+from koopman_cli.tiles import SegmentRun, WeightedRun, bundles
 from koopman_cli.types import Progress, no_progress
+from koopman_cli.window import Window
 from koopman_cli.workers import Workers
 
 Matrix = NDArray[np.float64]
@@ -35,6 +39,9 @@ Function = Callable[[NDArray[Any]], NDArray[Any]]
 
 #: Frames of the first trajectory from which shift and scale are taken.
 PILOT = 1000
+
+#: Every so many of them are looked at.
+PILOT_STEP = 4
 
 #: More functions than this, and than there are frames, are refused unseen: whatever their rank,
 #: their matrices cost more than the answer that they cannot give.
@@ -91,6 +98,8 @@ def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
         if sum(map(len, parts)) >= PILOT:
             break
     sample = np.concatenate(parts)[:PILOT]
+    # As many as are left of short data: a constant column must be seen to be constant.
+    sample = sample[:: PILOT_STEP if len(sample) == PILOT else 1]
     if source.function is not None:
         sample = _host(source.function(sample))
     sample = np.asarray(sample, np.float64)
@@ -122,33 +131,39 @@ def _read(
 ) -> Sums:
     # A shift that the dtype holds exactly, so that what is subtracted is what is stored.
     shift = base[0].astype(dtype).astype(np.float64)
-    wide = source.function if source.threaded and suits(source.width, plan.lags) else None
-    sums = Sums(plan, (shift, base[1]), source.device, dtype if wide else np.float64)
+    wide = source.threaded and suits(source.width, plan.lags)
+    sums = Sums(plan, (shift, base[1]), dtype, source.device, kept=dtype if wide else np.float64)
     by_trajectory: dict[int, list[Segment]] = {}
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
-    width = source.width
-    many = source.device is None and manylags.suits(width, plan.lags)
-    plain = manylags.ManyLagsRun if many else SegmentRun
-    with progress("reading", source.stream.n_frames) as advance, Workers(width) as workers:
+    new = _kind(source, plan, wide=wide)
+    read = source.stream if wide else source
+    with (
+        progress("reading", source.stream.n_frames) as advance,
+        Workers(inline=source.device is not None) as workers,
+    ):
         for trajectory, segments in by_trajectory.items():
-            read = source.stream if wide else source
-            window = Window(read.chunks(trajectory), advance)
-            if source.weights is not None:
-                for segment in segments:
-                    WeightedRun(sums, workers, window, segment, dtype).run()
-                continue
-            for bundle in bundles(segments, max(plan.lags)):
-                run = (
-                    LiftedRun((sums, workers), window, bundle[0], dtype, wide)
-                    if wide
-                    else plain(sums, workers, window, bundle[0], dtype)
-                )
-                run.run() if len(bundle) == 1 else run.run_short(bundle)
+            with closing(Window(read.chunks(trajectory), advance)) as window:
+                if source.weights is not None:
+                    for segment in segments:
+                        WeightedRun(sums, workers, window, segment).run()
+                    continue
+                for bundle in bundles(segments, max(plan.lags)):
+                    run = new(sums, workers, window, bundle[0])
+                    run.run() if len(bundle) == 1 else run.run_short(bundle)
         workers.finish()
     sums.collect()
     sums.close()
     return sums
+
+
+def _kind(source: Mapped, plan: BlockPlan, *, wide: bool) -> Callable[..., SegmentRun]:
+    """How the segments are multiplied."""
+    if wide and source.function is not None:
+        return partial(LiftedRun, function=source.function)
+    if source.device is None and manylags.suits(source.width, plan.lags):
+        return manylags.ManyLagsRun
+    return SegmentRun
 
 
 def _check_finite(sums: Sums, source: Mapped) -> None:
@@ -284,17 +299,19 @@ def _result(sums: Sums, source: Mapped) -> BlockMoments:
 
 
 def _single_suffices(moments: BlockMoments) -> bool:
-    total = moments.total()
-    if len(total.scale) >= total.n:
+    # Of x alone: xy and yy have the same columns.
+    xx = moments.xx[0].sum(axis=0)
+    n = xx[-1, -1]
+    if len(moments.scale) >= n:
         return False
-    cov = total.covariances()
-    sd = np.sqrt(np.maximum(np.diag(cov.c00), 0))
+    mean = xx[:-1, -1] / n
+    cov = xx[:-1, :-1] / n - np.outer(mean, mean)
+    sd = np.sqrt(np.maximum(np.diag(cov), 0))
     moving = sd > 0
     # Cancellation about a far shift costs digits like a bad condition number does.
-    if np.any(np.abs(cov.mean_x[moving]) > 10 * sd[moving]) or not moving.any():
+    if np.any(np.abs(mean[moving]) > 10 * sd[moving]) or not moving.any():
         return False
-    inner = np.ix_(moving, moving)
-    return whiten(cov.c00[inner]).condition < MAX_CONDITION_FLOAT32
+    return condition(cov[np.ix_(moving, moving)]) < MAX_CONDITION_FLOAT32
 
 
 def accumulate_turns(

@@ -16,8 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.blocks import Segment
-from koopman_cli.tiles import TILE, SegmentRun, Sums, Window
-from koopman_cli.workers import NARROW, Workers
+from koopman_cli.sums import Sums, Unit
+from koopman_cli.tiles import TILE, SegmentRun
+from koopman_cli.window import Window
+from koopman_cli.workers import Buffers, Workers
+
+#: Functions from which their evaluation is worth a thread.
+NARROW = 128
 
 #: Lag in frames up to which tiles are evaluated by the threads that multiply them.
 LONGEST = TILE // 8
@@ -66,13 +71,13 @@ class LiftedRun(SegmentRun):
 
     def __init__(
         self,
-        place: tuple[Sums, Workers],
+        sums: Sums,
+        workers: Workers,
         window: Window,
         segment: Segment,
-        dtype: Any,
         function: Callable[[Any], Any],
     ) -> None:
-        super().__init__(*place, window, segment, dtype)
+        super().__init__(sums, workers, window, segment)
         self.function = function
         # Sums of one block, in float64 whatever the dtype of the products.
         width = self.width
@@ -80,14 +85,11 @@ class LiftedRun(SegmentRun):
         self.scratch = np.empty_like(self.gram)
         self.held_edges: list[tuple[NDArray[np.float64], int]] = []
 
-    def raw(self, start: int, stop: int) -> NDArray[Any]:
-        """Frames [start, stop) as they were read."""
-        return np.concatenate(list(self.window.parts(start, stop)))
-
-    def tile(self, start: int, stop: int) -> NDArray[Any]:
-        """Frames [start, stop) as z, evaluated here."""
-        buffer = self.workers.rows(stop - start, self.width + 1, self.dtype)
-        self.evaluate(self.raw(start, stop), buffer)
+    def convert(self, parts: list[NDArray[Any]], buffers: Buffers, name: str) -> Any:
+        """Raw frames as z, evaluated here."""
+        raw = np.concatenate(parts)
+        buffer = buffers.rows(name, len(raw), self.width + 1, self.dtype)
+        self.evaluate(raw, buffer)
         return buffer
 
     def evaluate(self, raw: NDArray[Any], buffer: NDArray[Any]) -> None:
@@ -103,15 +105,16 @@ class LiftedRun(SegmentRun):
                 rows -= self.shift
         if self.scaled:
             buffer[: len(raw), :-1] *= self.scale
+        buffer[: len(raw), -1] = 1
 
-    def run_unit(self, unit: Any, start: int, stop: int, until: int) -> None:
+    def run_unit(self, unit: Unit, start: int, stop: int, until: int) -> None:
         """Evaluate and multiply the tiles of a block and the gap behind it."""
         lag = self.lags[0]
         turn = stop - lag
         for at in range(start, until, TILE):
             to = min(at + TILE, until)
             end = min(to + lag, self.segment.stop)
-            raw = self.raw(at, end)
+            raw = self.window.parts(at, end)
             starts = min(to, end - lag) - at
             part = _Part(
                 inner=min(max(min(to, turn) - at, 0), starts),
@@ -120,21 +123,26 @@ class LiftedRun(SegmentRun):
                 last=slice(max(turn - at, 0), max(min(stop, to) - at, 0)),
                 complete=to == until,
             )
-            # The products take the rows behind the tile: fresh memory costs as much as they do.
-            buffer = self.workers.rows(len(raw) + 2 * self.width + 1, self.width + 1, self.dtype)
+            spare, size = self.workers.spare, 2 * self.width + 1
+            # Fresh memory for the products would cost as much as they do.
+            out = spare.pop() if spare else np.empty((size, self.width + 1), self.dtype)
             self.workers.submit(
-                partial(self.multiply, raw, buffer, part), partial(self.add, unit), buffer
+                partial(self.multiply, raw, out, part),
+                partial(self.take, unit, out),
+                (end - at) * self.width,
             )
 
-    def multiply(self, raw: NDArray[Any], buffer: NDArray[Any], part: _Part) -> _Products:
+    def multiply(
+        self, parts: list[NDArray[Any]], out: NDArray[Any], part: _Part, buffers: Buffers
+    ) -> _Products:
         """What one tile contributes. An overflow shows in the sums."""
         lag = self.lags[0]
         with np.errstate(over="ignore", invalid="ignore"):
-            self.evaluate(raw, buffer)
+            buffer = self.convert(parts, buffers, "x")
             gram = cross = None
             if part.inner:
-                z, n, width = buffer[: part.inner], len(raw), self.width
-                gram, cross = buffer[n : n + width + 1], buffer[n + width + 1 :][:width, :-1]
+                z, width = buffer[: part.inner], self.width
+                gram, cross = out[: width + 1], out[width + 1 :, :-1]
                 np.matmul(z.T, z, out=gram)
                 np.matmul(z[:, :-1].T, buffer[lag : part.inner + lag, :-1], out=cross)
             edges = (part.first, part.last, slice(part.inner, part.pairs))
@@ -142,7 +150,7 @@ class LiftedRun(SegmentRun):
             y = buffer[part.inner + lag : part.inner + lag + len(x)].astype(np.float64)
         return _Products(gram, cross, first, last, x, y, part.complete)
 
-    def add(self, unit: Any, found: _Products) -> None:
+    def take(self, unit: Unit, out: NDArray[Any], found: _Products) -> None:
         """Add the products of a tile to those of its block and of the boundary behind it."""
         if found.gram is not None and found.cross is not None:
             self.gram += found.gram
@@ -161,6 +169,7 @@ class LiftedRun(SegmentRun):
                 self.gram += self.product(sign * edge, edge)
             yy[unit.block] += self.gram
             self.gram[:], self.cross[:], self.held_edges = 0, 0, []
+        self.workers.spare.append(out)
 
     def product(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         """Product a'b of a few rows, in memory that the next one takes again."""

@@ -110,6 +110,17 @@ def whiten(covariance: Matrix, rtol: float = RTOL["float64"]) -> Whitening:
     return Whitening(matrix, rank, condition)
 
 
+def condition(covariance: Matrix) -> float:
+    """Condition number of the correlation matrix of a covariance with a positive diagonal.
+
+    >>> round(condition(np.array([[4e12, 1.0], [1.0, 1e-12]])), 12)
+    3.0
+    """
+    scale = np.sqrt(np.diag(covariance))
+    values = scipy.linalg.eigvalsh(covariance / np.outer(scale, scale))
+    return float(values[-1] / values[0]) if values[0] > 0 else np.inf
+
+
 def sorted_eigh(matrix: Matrix) -> tuple[Matrix, Matrix]:
     """Eigenvalues and vectors of a symmetric matrix, by descending absolute value.
 

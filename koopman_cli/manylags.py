@@ -20,7 +20,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from koopman_cli.tiles import TILE, SegmentRun, _Piece, _Unit
+from koopman_cli.sums import Piece, Unit
+from koopman_cli.tiles import TILE, SegmentRun, Tile
+from koopman_cli.workers import Buffers
 
 #: Lags from which transforms are cheaper than products, if the longest of them is at most
 #: so many times their number.
@@ -128,21 +130,21 @@ class ManyLagsRun(SegmentRun):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
+        self.reach = max(self.lags)
         self.spectra: dict[int, NDArray[Any]] = {}
 
     def run(self) -> None:
         """Read the segment and add its moments."""
         super().run()
         # Queued behind the last tile, which may still be on its way.
-        self.workers.submit(_nothing, lambda _: self.finish(list(self.spectra)), self.zero[:0])
+        self.workers.submit(_nothing, lambda _: self.finish(list(self.spectra)), 0)
 
-    def run_unit(self, unit: _Unit, start: int, stop: int, until: int) -> None:
+    def run_unit(self, unit: Unit, start: int, stop: int, until: int) -> None:
         """Transform the tiles of a block and the gap behind it."""
-        reach = max(self.lags)
         pieces = self.pieces(start, stop, until)
         for at in range(start, until, TILE):
             to = min(at + TILE, until)
-            z = self.tile(at, min(to + reach, self.segment.stop))
+            tile = Tile(self, at, to, self.segment.stop)
             grams = [
                 (p, max(p.start, at) - at, min(p.stop, to) - at)
                 for p in pieces
@@ -150,17 +152,17 @@ class ManyLagsRun(SegmentRun):
             ]
             spans = [
                 _Span(s.region, s.sign, s.start - at, s.stop - at, s.end - at)
-                for s in _spans(unit, (at, to), stop, reach)
+                for s in _spans(unit, (at, to), stop, self.reach)
                 if s.start < s.stop
             ]
-            work = partial(_transform, z, grams, spans, reach)
+            work = partial(_transform, tile, grams, spans)
             receive = partial(self.take, unit, (grams, spans), to == until)
-            self.workers.submit(work, receive, z)
+            self.workers.submit(work, receive, tile.size)
 
     def take(
         self,
-        unit: _Unit,
-        wanted: tuple[list[tuple[_Piece, int, int]], list[_Span]],
+        unit: Unit,
+        wanted: tuple[list[tuple[Piece, int, int]], list[_Span]],
         complete: bool,
         found: tuple[list[NDArray[Any]], list[NDArray[Any]]],
     ) -> None:
@@ -190,11 +192,11 @@ class ManyLagsRun(SegmentRun):
                 self.sums.xy[:, region, :-1, :-1] += at_lags(whole, self.lags)
 
 
-def _nothing() -> None:
+def _nothing(_: Buffers) -> None:
     return None
 
 
-def _spans(unit: _Unit, tile: tuple[int, int], stop: int, reach: int) -> Iterator[_Span]:
+def _spans(unit: Unit, tile: tuple[int, int], stop: int, reach: int) -> Iterator[_Span]:
     """What pairs that start in a tile belong to; a block ends with frame ``stop``."""
     at, to = tile
     yield _Span(unit.block, 1, at, min(to, stop), stop)
@@ -207,11 +209,13 @@ def _spans(unit: _Unit, tile: tuple[int, int], stop: int, reach: int) -> Iterato
 
 
 def _transform(
-    z: NDArray[Any], grams: list[tuple[_Piece, int, int]], spans: list[_Span], reach: int
+    tile: Tile, grams: list[tuple[Piece, int, int]], spans: list[_Span], buffers: Buffers
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """Gram matrices and spectra that one tile contributes."""
+    d, reach = tile.run.width, tile.run.reach
     with np.errstate(over="ignore", invalid="ignore"):
+        z = tile.fill(buffers)
         return (
-            [z[a:b].T @ z[a:b] for _, a, b in grams],
-            [spectrum(z[:, :-1], (s.start, s.stop), s.end, reach) for s in spans],
+            [(z[a:b].T @ z[a:b])[: d + 1, : d + 1] for _, a, b in grams],
+            [spectrum(z[:, :d], (s.start, s.stop), s.end, reach) for s in spans],
         )

@@ -17,6 +17,9 @@ WORKING = 14
 #: Bytes that imports, tiles and samples take whatever the number of functions.
 FIXED = 300 * 2**20
 
+#: Needs below this are not asked for: to look costs more than a small fit.
+SMALL = FIXED + 64 * 2**20
+
 
 def available(device: Any = None) -> int:
     """Bytes that may still be allocated: the least of free memory and the limits of the process.
@@ -113,8 +116,10 @@ def check_moments(functions: int, lags: int, regions: int, device: Any = None) -
     ------
     ResourceError
     """
-    free = int(SHARE * available(device))
     needed = FIXED + 8 * (functions + 1) ** 2 * (3 * lags * regions + WORKING // 2)
+    if needed < SMALL:
+        return
+    free = int(SHARE * available(device))
     if needed > free:
         raise ResourceError(
             f"moments of {functions} functions need about {_gigabytes(needed)} of memory; "

@@ -1,8 +1,9 @@
-"""Threads that multiply tiles while the next one is being filled."""
+"""Threads that fill and multiply tiles while the next frames are being read."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,26 +14,51 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-#: Columns below which tiles are multiplied without threads.
-NARROW = 128
+#: Numbers in the tiles of one task, about. A thread that comes back from a short product waits
+#: for the interpreter longer than the product took, so small tiles go together.
+TASK = 2**20
+
+#: A piece of work, given the buffers of its thread; and what to do with its result.
+Work = Callable[["Buffers"], Any]
+Receive = Callable[[Any], None]
+
+
+class Buffers:
+    """Arrays that a thread uses again and again.
+
+    Fresh memory costs more than the product that is made from it.
+    """
+
+    def __init__(self) -> None:
+        self.arrays: dict[tuple[str, int], NDArray[Any]] = {}
+
+    def rows(self, name: str, count: int, width: int, dtype: Any) -> NDArray[Any]:
+        """``count`` rows of an array of zeros, with whatever was last left in them."""
+        held = self.arrays.get((name, width))
+        if held is None or len(held) < count or held.dtype != dtype:
+            held = self.arrays[name, width] = np.zeros((count, width), dtype)
+        return held[:count]
 
 
 class Workers:
-    """Threads that multiply tiles while the next one is being filled.
+    """Threads that fill and multiply tiles while the next frames are being read.
 
     BLAS is kept to one thread meanwhile: for narrow tiles its own threads cost more than
     they bring, and they spin where other processes want the processor. Results are added in
     the order of the tiles, so that the number of threads never changes a sum.
+
+    inline : work at once in the calling thread, as a GPU wants it
     """
 
-    def __init__(self, width: int) -> None:
-        # A thread that comes back from a short product waits for the interpreter longer than
-        # the product took: narrow tiles are multiplied where they are filled.
-        self.count = _threads() if width >= NARROW else 0
+    def __init__(self, *, inline: bool = False) -> None:
+        self.count = 0 if inline else _threads()
         self.pool = ThreadPoolExecutor(max(self.count, 1))
-        self.waiting: deque[tuple[Future[Any], Callable[[Any], None], NDArray[Any]]] = deque()
-        # Fresh memory costs more than the product that is made from it: buffers are kept.
-        self.free: list[NDArray[Any]] = []
+        self.local = threading.local()
+        self.waiting: deque[tuple[Future[list[Any]], list[Receive]]] = deque()
+        self.gathered: list[tuple[Work, Receive]] = []
+        # For results too large for fresh memory each time: receivers leave them here.
+        self.spare: list[NDArray[Any]] = []
+        self.size = 0
 
     def __enter__(self) -> Workers:
         self.limit = _blas().limit(limits=1, user_api="blas")
@@ -42,41 +68,46 @@ class Workers:
         self.pool.shutdown(cancel_futures=True)
         self.limit.restore_original_limits()
 
-    def rows(self, count: int, width: int, dtype: Any) -> NDArray[Any]:
-        """``count`` rows of a tile whose last column is 1; given back by :meth:`submit`."""
-        self.wait()
-        fitting = [b for b in self.free if len(b) >= count and b.dtype == dtype]
-        buffer = fitting[0] if fitting else np.empty((max(count, 1), width), dtype)
-        self.free = [b for b in self.free if b is not buffer]
-        buffer[:count, -1] = 1
-        return buffer
+    def submit(self, work: Work, receive: Receive, size: int) -> None:
+        """Have ``work`` done, and its result handed to ``receive`` in this order.
 
-    def wait(self) -> None:
-        """Wait until few enough tiles are under way."""
-        while len(self.waiting) > self.count:
-            self._finish_one()
-
-    def submit(
-        self, work: Callable[[], Any], receive: Callable[[Any], None], buffer: NDArray[Any]
-    ) -> None:
-        """Run ``work``, on a thread if any; hand its result to ``receive`` in this order."""
+        size : how many numbers the work is about
+        """
         if not self.count:
-            receive(work())
-            if isinstance(buffer, np.ndarray):
-                self.free.append(buffer)
+            receive(work(self._buffers()))
             return
-        self.waiting.append((self.pool.submit(work), receive, buffer))
+        self.gathered.append((work, receive))
+        self.size += size
+        if self.size >= TASK:
+            self._send()
+            while len(self.waiting) > self.count:
+                self._finish_one()
 
     def finish(self) -> None:
         """Wait for everything submitted."""
+        self._send()
         while self.waiting:
             self._finish_one()
 
+    def _send(self) -> None:
+        works, receives = [w for w, _ in self.gathered], [r for _, r in self.gathered]
+        self.gathered, self.size = [], 0
+        if works:
+            self.waiting.append((self.pool.submit(self._run, works), receives))
+
+    def _run(self, works: list[Work]) -> list[Any]:
+        return [work(self._buffers()) for work in works]
+
+    def _buffers(self) -> Buffers:
+        if not hasattr(self.local, "buffers"):
+            self.local.buffers = Buffers()
+        found: Buffers = self.local.buffers
+        return found
+
     def _finish_one(self) -> None:
-        future, receive, buffer = self.waiting.popleft()
-        receive(future.result())
-        if isinstance(buffer, np.ndarray):
-            self.free.append(buffer)
+        future, receives = self.waiting.popleft()
+        for receive, result in zip(receives, future.result(), strict=True):
+            receive(result)
 
 
 def one_thread() -> Any:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from koopman_cli import window
 from koopman_cli.accumulate import accumulate
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.errors import DataError, SupportError
@@ -585,3 +586,48 @@ def test_far_more_functions_than_frames_are_refused_unseen():
     stream = FeatureStream.from_arrays([noise(50, 2000)])
     with pytest.raises(SupportError, match="50 frames cannot support 2000"):
         accumulate(stream, [1])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("frames", [3000, 30_000])
+def test_lags_of_any_length_give_the_moments_of_their_pairs(frames, dtype):
+    """Lags within a tile, beyond one, and beyond half of the data: as pair by pair."""
+    data = noise(frames).astype(dtype)
+    stream = in_chunks(FeatureStream.from_arrays(data), 700)
+    lags = [1, frames // 7, frames // 3, frames - 200]
+    for several in ([lag] for lag in lags), (lags,):
+        for some in several:
+            moments, _ = accumulate(stream, some, precision="float64")
+            for lag in some:
+                assert_same(moments.total(lag), plain(stream, lag, moments))
+
+
+def test_frames_between_far_apart_pairs_wait_in_a_file(monkeypatch):
+    """With little memory for frames that wait, the moments are the same to the last bit."""
+    data = noise(40_000)
+    stream = in_chunks(FeatureStream.from_arrays(data), 700)
+    owned = replace(stream, read=lambda i, size: (c.copy() for c in stream.chunks(i, size)))
+    expected, _ = accumulate(owned, [15_000])
+    written = []
+    monkeypatch.setattr(window, "HELD_BYTES", 40_000)
+    place = window._Spool.place
+    monkeypatch.setattr(
+        window._Spool, "place", lambda spool, size: written.append(size) or place(spool, size)
+    )
+    found, _ = accumulate(owned, [15_000])
+    assert len(written) > 10
+    for part in PARTS:
+        assert np.array_equal(getattr(expected, part), getattr(found, part))
+
+
+def test_a_window_forgets_and_reads_again_in_any_sizes(monkeypatch):
+    """Whatever is spooled, parts are the frames asked for, and places of the file are reused."""
+    frames = np.arange(400.0).reshape(-1, 1)
+    monkeypatch.setattr(window, "HELD_BYTES", 200)
+    view = window.Window((c.copy() for c in np.split(frames, 40)), lambda n: None)
+    for at in range(0, 300, 7):
+        near, far = view.parts(at, at + 9), view.parts(at + 90, at + 100, keep=at)
+        assert np.concatenate(near).ravel().tolist() == list(range(at, at + 9))
+        assert np.concatenate(far).ravel().tolist() == list(range(at + 90, at + 100))
+    assert view.spool.end <= 15 * 80
+    view.close()
