@@ -88,7 +88,8 @@ def from_file(gigabytes: float) -> None:
                 file.write((phase @ maps + 1e-3 * rng.standard_normal(columns)).tobytes())
         del maps
         command = [str(Path(sys.executable).with_name("koopman")), "fit", str(path),
-                   "--kind", "field", "-o", str(Path(folder, "run.koopman"))]  # fmt: skip
+                   "--kind", "field", "--debug", "-q",
+                   "-o", str(Path(folder, "run.koopman"))]  # fmt: skip
         memory, seconds, code = peak_memory(command, folder)
         print(f"\nkoopman fit, {path.stat().st_size / 1e9:.1f} GB: "
               f"{seconds:.0f} s, peak {memory:.0f} MB, exit code {code}")  # fmt: skip
@@ -99,10 +100,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--file", type=float, default=0.0, help="size of the file in GB; 0: none")
     parser.add_argument("--small", action="store_true", help="only the smaller comparison")
+    parser.add_argument("--large", action="store_true", help="only the larger comparison")
+    parser.add_argument("--memory", action="store_true", help="only the file")
     asked = parser.parse_args()
     print(machine())
-    beside_pydmd(150, 90_000, "float64", rounds=7)
-    if not asked.small:
+    if not (asked.large or asked.memory):
+        beside_pydmd(150, 90_000, "float64", rounds=7)
+    if not (asked.small or asked.memory):
         beside_pydmd(200, 1_000_000, "float32", rounds=3)
     if asked.file:
         from_file(asked.file)

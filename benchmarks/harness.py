@@ -77,15 +77,20 @@ def compare(
 _WATCH = """
 import os, subprocess, sys, time
 start = time.perf_counter()
-child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(child.pid, 0)
 print(usage.ru_maxrss / 1024, time.perf_counter() - start, os.waitstatus_to_exitcode(status))
 """
 
 
 def peak_memory(arguments: list[str], cwd: str) -> tuple[float, float, int]:
-    """Run a command; its peak resident memory in MB, seconds, exit code."""
+    """Run a command; its peak resident memory in MB, seconds, exit code.
+
+    Of a command that fails the end of what it said is printed.
+    """
     watch = [sys.executable, "-c", _WATCH, *arguments]
-    said = subprocess.run(watch, cwd=cwd, stdout=subprocess.PIPE, text=True, check=True).stdout
-    memory, seconds, code = said.split()
+    done = subprocess.run(watch, cwd=cwd, capture_output=True, text=True, check=True)
+    memory, seconds, code = done.stdout.split()
+    if int(code):
+        print(done.stderr[-3000:])
     return float(memory), float(seconds), int(code)

@@ -37,7 +37,7 @@ from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
-from koopman_cli.analysis.uncertainty import Influences, influences
+from koopman_cli.analysis.uncertainty import Influences, influences, owners_of, stack
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
@@ -76,6 +76,7 @@ class Diagnosis:
     values : eigenvalues, or None where the model has coherences only
     passed : the slow functions along the data
     never_crossed : modes (from 0) that no trajectory ever crosses
+    certificates : of reversible modes, where blocks can be held out
     """
 
     view: View
@@ -88,6 +89,7 @@ class Diagnosis:
     never_crossed: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    certificates: tuple[Certificate, ...] | None = None
 
 
 def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagnosis:
@@ -109,7 +111,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
         # What is symmetric at one lag may still contradict itself at twice the lag.
         view, held, certified = _plain_view(found), None, None
-    effect = _influences(found, view)
+    effect = _influences(found, view, stream)
     intervals = mode_intervals(effect)
     if held is not None:
         groups = list(dict.fromkeys(interval.group for interval in intervals))
@@ -140,7 +142,9 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     apart = never_crossed(modes, crossings)
     warnings = disconnected(stream.labels, crossings, apart)
     notes += (*_degenerate(modes, intervals), *told)
-    return Diagnosis(view, effect, modes, values, gap, states, passed, apart, notes, warnings)
+    return Diagnosis(
+        view, effect, modes, values, gap, states, passed, apart, notes, warnings, certified
+    )
 
 
 def _certified(
@@ -169,11 +173,27 @@ def _view(found: Estimate) -> View:
     return View(again, "reversible", count, min(found.dim, count), own_span=True)
 
 
-def _influences(found: Estimate, view: View) -> Influences:
+def _influences(found: Estimate, view: View, stream: FeatureStream) -> Influences:
+    if found.request.settings.refines:
+        return _refined_again(found, view, stream)
     if not found.request.settings.algebraic:
         return _resolved_again(found, view)
     center = found.request.settings.center
     return influences(found.merged, view.solution, view.solver, view.count, center=center)
+
+
+def _refined_again(found: Estimate, view: View, stream: FeatureStream) -> Influences:
+    """Influences on eigenvalues that are found in the frames."""
+    values = view.solution.eigenvalues
+    assert values is not None
+    parts = found.request.stretches(stream, found.lift, found.lag)
+    owners = [owners_of(found.merged, i, a, len(rows)) for i, a, rows in parts]
+    rows = [part for _, _, part in parts]
+    moved = found.request.settings.influence(view.solution, rows, owners, found.lag)
+    base = stack(found.merged, found.lag, joint=False, center=False)
+    short = found.merged.n_blocks - len(moved)
+    moved = np.pad(moved, ((0, max(short, 0)), (0, 0)))[:, : view.count]
+    return Influences(values[: view.count], moved, base)
 
 
 def _resolved_again(found: Estimate, view: View) -> Influences:

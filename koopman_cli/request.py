@@ -150,19 +150,31 @@ class Request:
         ranges: list[NDArray[np.int64]] | None = None,
     ) -> Solution:
         """A solution of moments, improved on the frames themselves where the family does so."""
-        evaluate = evaluator(lift)
-        if not self.settings.refines or evaluate is None:
+        if not self.settings.refines:
             return plain
-        stretches = []
+        parts = [rows for _, _, rows in self.stretches(stream, lift, lag, ranges)]
+        return self.settings.refine(plain, parts, lag, self.seed)
+
+    def stretches(
+        self,
+        stream: FeatureStream,
+        lift: Lift,
+        lag: int,
+        ranges: list[NDArray[np.int64]] | None = None,
+    ) -> list[tuple[int, int, NDArray[np.float64]]]:
+        """Trajectory, first frame and lifted frames of each stretch without a gap in time."""
+        evaluate = evaluator(lift)
+        found = []
         for i, segments in enumerate(stream.segments):
-            rows = np.concatenate([evaluate[1](chunk) for chunk in stream.chunks(i)])
+            chunks = stream.chunks(i)
+            rows = np.concatenate([c if evaluate is None else evaluate[1](c) for c in chunks])
             spans = (
                 segments
                 if ranges is None
                 else list(overlaps(segments, joined(ranges[i], 2 * lag + stream.window)))
             )
-            stretches += [rows[a:b] for a, b in spans]
-        return self.settings.refine(plain, stretches, lag, self.seed)
+            found += [(i, int(a), rows[a:b]) for a, b in spans]
+        return found
 
     def solve(self, moments: Moments, precision: str, eps: float) -> Solution:
         """Solve moments with this family's solver and cut-offs."""

@@ -121,6 +121,16 @@ def _centred(sums: Matrix, a: Matrix, b: Matrix) -> Matrix:
     return value
 
 
+def owners_of(blocks: BlockMoments, trajectory: int, first: int, count: int) -> NDArray[np.int64]:
+    """Which block each of some successive frames of a trajectory lies in, -1 for none."""
+    owner = np.full(count, -1)
+    for number, region in enumerate(np.flatnonzero(blocks.is_block)):
+        if blocks.trajectory[region] == trajectory:
+            start, stop = (int(edge[region]) - first for edge in (blocks.start, blocks.stop))
+            owner[max(start, 0) : max(stop, 0)] = number
+    return owner
+
+
 @dataclass(frozen=True)
 class Influences:
     """Eigenvalues (or singular values) and how much each block moves them.

@@ -21,7 +21,7 @@ from koopman_cli.flow.linear import (
 )
 from koopman_cli.lifts import apply
 from koopman_cli.moments import Moments
-from koopman_cli.types import Mode, Quantity
+from koopman_cli.types import Mode
 
 Matrix = NDArray[np.float64]
 
@@ -35,8 +35,8 @@ def flow_verdicts(
     cut = _left_over(found, stream)
     modes, halves = judged.modes, {}
     if found.request.settings.refines:
-        # Influences belong to regressions; this model has no intervals yet.
-        modes = tuple(_without_intervals(m) for m in modes)
+        # A fit of all snapshots at once has no residual of pairs, nor a rate of each block.
+        modes = tuple(replace(m, residual=None) for m in modes)
     else:
         halves = changed_halves(judged.influences, found.merged, len(modes))
     sizes, unit = None, ""
@@ -44,21 +44,6 @@ def flow_verdicts(
         linear = linear_of(found, stream, len(values))
         sizes, unit = amplitudes(linear, stream.field), unit_of(stream.field)
     return flow_modes(modes, context, Findings(cut, halves, sizes, unit))
-
-
-def _without_intervals(mode: Mode) -> Mode:
-    def bare(q: Quantity | None) -> Quantity | None:
-        return None if q is None else replace(q, low=None, high=None)
-
-    return replace(
-        mode,
-        eigenvalue_low=None,
-        eigenvalue_high=None,
-        residual=None,
-        timescale=bare(mode.timescale),
-        period=bare(mode.period),
-        growth=bare(mode.growth),
-    )
 
 
 def _left_over(found: Estimate, stream: FeatureStream) -> NDArray[np.bool_]:

@@ -169,6 +169,19 @@ class Family(ABC):
         """A solution of moments improved on stretches of lifted frames, each (n, m)."""
         return plain
 
+    def influence(
+        self,
+        found: Solution,
+        stretches: Sequence[Matrix],
+        owners: Sequence[NDArray[np.int64]],
+        lag: int,
+    ) -> NDArray[np.complex128]:
+        """Influence (blocks, k) of blocks on refined eigenvalues.
+
+        owners : for each stretch the block of each of its frames, -1 for none
+        """
+        raise NotImplementedError
+
     def cutoff(self, precision: str) -> float:
         """The relative cut-off of the whitening."""
         return self.rtol or RTOL[precision]

@@ -27,6 +27,9 @@ from koopman_cli.moments import Moments
 Matrix = NDArray[np.float64]
 Rates = NDArray[np.complex128]
 
+#: By how much the weight of a block is raised and lowered for its influence.
+STEP = 0.2
+
 #: Steps of Levenberg-Marquardt, and the relative decrease at which it stops.
 STEPS = 60
 STOP = 1e-12
@@ -71,25 +74,61 @@ class Settings(PodSettings):
             rates = bagged(parts, rates, self.bags, seed)[0]
         return arrange(solution_of(plain, rates, parts))
 
+    def influence(
+        self,
+        found: Solution,
+        stretches: Sequence[Matrix],
+        owners: Sequence[NDArray[np.int64]],
+        lag: int,
+    ) -> NDArray[np.complex128]:
+        """How much each block of snapshots moves each eigenvalue: fitted again with the block
+        weighing more, then less. With bags, of the fit of all snapshots.
+        """
+        assert found.eigenvalues is not None
+        start = np.log(found.eigenvalues)
+        count = 1 + max(int(owner.max(initial=-1)) for owner in owners)
+        moved = np.zeros((count, len(start)), np.complex128)
+        for block in range(count):
+            for sign in (1, -1):
+                parts = [
+                    Stretch(np.arange(len(rows)) / lag, rows, 1 + sign * STEP * (owner == block))
+                    for rows, owner in zip(stretches, owners, strict=True)
+                ]
+                rates = optimise(parts, start)
+                nearest = np.argmin(np.abs(start[:, None] - rates[None, :]), axis=1)
+                moved[block] += sign * np.exp(rates[nearest]) / (2 * STEP)
+        heads = np.flatnonzero(start.imag > 0)
+        moved[:, heads + 1] = moved[:, heads].conj()
+        return moved
+
 
 # ------------------------------------------------------------------ variable projection
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Snapshots (n, r) of one stretch at times (n,) counted from its start, in lags."""
+    """Snapshots (n, r) of one stretch at times (n,) counted from its start, in lags.
+
+    weights : (n,) of the squared residuals, None for ones
+    """
 
     times: Matrix
     rows: Matrix
+    weights: Matrix | None = None
 
 
 def _fit(stretch: Stretch, rates: Rates) -> tuple[Matrix, Any, Any, NDArray[np.complex128]]:
-    """Residual, exponentials, their orthonormal basis, and amplitudes (k, r)."""
-    phi = np.exp(np.outer(stretch.times, rates))
+    """Residual, exponentials, their orthonormal basis, and amplitudes (k, r); all but the
+    amplitudes times the roots of the weights.
+    """
+    phi, rows = np.exp(np.outer(stretch.times, rates)), stretch.rows
+    if stretch.weights is not None:
+        root = np.sqrt(stretch.weights)[:, None]
+        phi, rows = phi * root, rows * root
     q, upper = np.linalg.qr(phi)
-    inner = q.conj().T @ stretch.rows
+    inner = q.conj().T @ rows
     amplitudes = np.linalg.lstsq(upper, inner, rcond=1e-12)[0]
-    return stretch.rows - q @ inner, phi, q, amplitudes
+    return rows - q @ inner, phi, q, amplitudes
 
 
 def _objective(stretches: Sequence[Stretch], rates: Rates) -> float:
