@@ -170,6 +170,35 @@ def test_msm_keeps_the_largest_connected_set():
     assert largest_connected(c).tolist() == [1, 2]
 
 
+def test_msm_clusters_slow_coordinates(tmp_path):
+    """Clusters of slow coordinates find timescales that clusters of noisy features lose."""
+    steps, p = three_state_chain(20_000, 0)
+    rng = np.random.default_rng(1)
+    x = np.column_stack([np.eye(3)[steps][:, :2] * 6, 5 * rng.standard_normal((len(steps), 8))])
+    x[:, :2] += rng.standard_normal((len(steps), 2))
+    exact = -1 / np.log(np.sort(np.linalg.eigvals(p).real)[1])
+    found = {}
+    for kind in ("features", "slow"):
+        settings = {"input": kind, "slow": "2", "clusters": "30"}
+        options = FitOptions(model="msm", settings=settings, lag="5", dim="2", folds=2)
+        result = fit(x, options)
+        found[kind] = result.modes[0].timescale.value
+    assert abs(found["slow"] - exact) < 0.25 * exact
+    assert found["slow"] > 1.2 * found["features"]
+    out = write_run(result, tmp_path / "run", figures=False)
+    again = transform(open_run(out).result.model, [x[:500]])
+    own = transform(result.model, [x[:500]])
+    assert np.array_equal(again.runs[0].array(), own.runs[0].array())
+
+
+def test_msm_settings_that_do_not_go_together():
+    """Given centres belong to features: with input=slow they are a usage error."""
+    x = np.random.default_rng(0).standard_normal((500, 2))
+    for settings in ({"input": "slow", "centers": "a.npy"}, {"input": "fast"}):
+        with pytest.raises(UsageError):
+            fit(x, FitOptions(model="msm", settings=settings, lag="1"))
+
+
 # ------------------------------------------------------------------ files and verbs
 
 

@@ -1,10 +1,12 @@
 """The indicator lift of Markov state models: which cluster centre is nearest.
 
-chi_i(x) = 1 if centre i is the nearest to x, else 0; the functions sum to 1 everywhere.
+chi_i(x) = 1 if centre i is the nearest to x, else 0; the functions sum to 1 everywhere. Near
+is meant in the features, or in a few coordinates (x - mean) functions of them.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,16 @@ def indicator(centers: NDArray[Any]) -> Lift:
     points = np.atleast_2d(np.asarray(centers, np.float64))
     names = tuple(f"cluster {i + 1}" for i in range(len(points)))
     return Lift("indicator", names, {}, {"centers": points})
+
+
+def of_coordinates(lift: Lift, mean: Matrix, functions: Matrix) -> Lift:
+    """The lift of features x whose coordinates (x - mean) functions a lift is of.
+
+    >>> own = of_coordinates(indicator([[-1.0], [1.0]]), np.zeros(2), np.array([[0.0], [1.0]]))
+    >>> nearest(own, np.array([[5.0, -2.0]])).tolist()
+    [0]
+    """
+    return replace(lift, arrays={**lift.arrays, "mean": mean, "functions": functions})
 
 
 def cluster(sample: NDArray[Any], count: int, seed: int) -> Lift:
@@ -66,6 +78,8 @@ def _unit(x: Matrix) -> float:
 def nearest(lift: Lift, x: NDArray[Any]) -> NDArray[np.int64]:
     """Number of the nearest centre of every frame."""
     centers = lift.arrays["centers"]
+    if "functions" in lift.arrays:
+        x = (np.asarray(x, np.float64) - lift.arrays["mean"]) @ lift.arrays["functions"]
     # |x - c|^2 less |x|^2, about the mean of the centres, which keeps the digits.
     middle = centers.mean(axis=0)
     unit = _unit(centers - middle)

@@ -12,25 +12,30 @@ Phys. 143, 174101 (2015).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.accumulate import accumulate
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.lifts.indicator import cluster, indicator
-from koopman_cli.linalg import fix_signs, sorted_eigh
+from koopman_cli.lifts.indicator import cluster, indicator, of_coordinates
+from koopman_cli.linalg import RTOL, fix_signs, sorted_eigh
 from koopman_cli.models.base import Family, setting
-from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.models.solve import Solution, Solver, solve
+from koopman_cli.models.training import Training
 from koopman_cli.moments import Moments
 from koopman_cli.types import FeatureSpec, Lift
 
 Matrix = NDArray[np.float64]
 
 MAX_ITERATIONS = 200_000
+
+#: What can be clustered.
+INPUTS = ("features", "slow")
 
 #: Relative change of the stationary distribution at which iteration stops; the second where
 #: only differences between similar counts are wanted (error bars).
@@ -44,11 +49,27 @@ class Settings(Family):
 
     clusters: int = setting("number of clusters by k-means", 100)
     centers: str = setting("file of cluster centres (.npy), instead of k-means", "")
+    input: str = setting(
+        "what is clustered: features, or slow (their slow coordinates)", "features"
+    )
+    slow: int = setting("slow coordinates that are clustered with input=slow", 4)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.clusters < 2:
             raise UsageError(
                 f"msm.clusters={self.clusters}: at least two", "for example --set clusters=100"
+            )
+        if self.input not in INPUTS:
+            raise UsageError(
+                f"msm.input={self.input}: {' or '.join(INPUTS)}", "for example --set input=slow"
+            )
+        if self.slow < 1:
+            raise UsageError(f"msm.slow={self.slow}: at least one", "for example --set slow=4")
+        if self.centers and self.input == "slow":
+            raise UsageError(
+                "msm.centers with input=slow: slow coordinates are not known beforehand",
+                "leave out one of the two",
             )
 
     algebraic: ClassVar[bool] = False
@@ -67,6 +88,22 @@ class Settings(Family):
         """Where k-means looks for centres."""
         return not self.centers
 
+    def learns_lag(self, stream: FeatureStream) -> bool:
+        """Slow coordinates are those of a lag."""
+        return self.input == "slow"
+
+    def for_lags(self) -> Family:
+        """The lag is chosen with clusters of the features, which need no lag."""
+        return replace(self, input="features")
+
+    def fit_lift(self, part: Training) -> Lift:
+        """Indicators of clusters of the features, or of their slow coordinates."""
+        if self.input == "features":
+            return super().fit_lift(part)
+        mean, functions = slow_coordinates(part, self.slow)
+        sample = (np.asarray(part.sample(self.sample_frames), np.float64) - mean) @ functions
+        return of_coordinates(cluster(sample, self.clusters, part.seed), mean, functions)
+
     def make_lift(self, sample: NDArray[Any], spec: FeatureSpec, seed: int) -> Lift:
         """Indicators of the clusters."""
         if not self.centers:
@@ -80,6 +117,33 @@ class Settings(Family):
     def solve_near(self, moments: Moments, near: Solution, precision: str, eps: float) -> Solution:
         """Begin with the stationary distribution of similar counts."""
         return likeliest(moments, near.mean_x)
+
+
+def slow_coordinates(part: Training, count: int) -> tuple[Matrix, Matrix]:
+    """Mean (d,) and functions (d, k) of the k slowest coordinates of training frames.
+
+    TICA, each function times its eigenvalue (the kinetic map, in which distances mean
+    times), so that what is fast hardly matters to the clusters.
+
+    Raises
+    ------
+    SupportError
+        If nothing in the features is slower than the lag.
+    """
+    spans = tuple(np.array(s, np.int64).reshape(-1, 2) for s in part.spans())
+    stream = replace(part.stream, segments=spans, origins=())
+    moments, precision = accumulate(stream, [part.lag], progress=part.progress)
+    found = solve(moments.total(), "reversible", rtol=RTOL[precision], eps=moments.eps)
+    assert found.eigenvalues is not None
+    values = found.eigenvalues.real[:count]
+    kept = values > 0
+    if not kept.any():
+        raise SupportError(
+            "no slow coordinate has a positive eigenvalue",
+            "cluster the features themselves (--set input=features) or take a shorter lag",
+        )
+    functions = found.left[:, : len(values)][:, kept] * values[kept]
+    return found.mean_x, np.asarray(functions, np.float64)
 
 
 def read_centers(path: str, features: int) -> Matrix:
