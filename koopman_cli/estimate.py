@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
+from koopman_cli.analysis.spectrum import time_symmetric
+from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
@@ -236,6 +239,7 @@ def _scored(
         dims = range(min(MAX_DIM, solution.rank) + 1)
         scores = score_dims(total, solve, parts, dims, merged.n_blocks)
         choice = _chosen(scores, asked=folds >= 2 or test is not None)
+        choice = _with_partner(choice, found)
         dim = max(choice.chosen, 1)
     elif dim > solution.rank:
         warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
@@ -252,6 +256,29 @@ def _scored(
         warnings=(*warnings, *score.warnings, *said),
         rivals=_rivals(bound, parts, used) if flow else (),
     )
+
+
+def _with_partner(choice: DimChoice, found: Estimate) -> DimChoice:
+    """The choice with both functions of a rotation, where it would have taken one of them.
+
+    The two singular values of a rotation are equal and its functions any two of its plane;
+    noise tells them apart. Like a complex pair they are taken together or not at all.
+    """
+    solution, d = found.solution, choice.chosen
+    if not 0 < d < len(choice.scores) - 1 or solution.singular_values is None:
+        return choice
+    here, there = choice.scores[d].vampe.test, choice.scores[d + 1].vampe.test
+    if here is None or there is None or there <= here:
+        return choice
+    plane = found.merged.projected(solution.mean_x, solution.left[:, d - 1 : d + 1])
+    group = mode_intervals(influences(found.merged, solution, "svd", d + 1))[d - 1].group
+    if d in group:
+        why = f"singular values {d} and {d + 1} are equal within their errors"
+    elif not time_symmetric(plane):
+        why = f"functions {d} and {d + 1} rotate into each other"
+    else:
+        return choice
+    return replace(choice, chosen=d + 1, reason=f"{choice.reason}, and a pair is not split: {why}")
 
 
 def _about_folds(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
-from koopman_cli.analysis.modes import EXTRA
+from koopman_cli.analysis.modes import EXTRA, symmetric_in_time
 from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.spectrum import Context, walks
 from koopman_cli.diagnosis import diagnose
@@ -59,11 +59,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     warnings = [*found.warnings, *said]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
-    if found.solution.singular_values is not None and values is None:
-        warnings.append(
-            "the data are not symmetric in time within their errors, so singular values are "
-            "coherences and no timescales are given"
-        )
+    warnings += _asymmetric(found, values)
     wandering = {i for i, _ in walks(values, context)}
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
         _is_slow(mode, context) for i, mode in enumerate(modes) if i not in wandering
@@ -100,6 +96,17 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         slow=not none_slow,
         rivals=found.rivals,
     )
+
+
+def _asymmetric(found: Estimate, values: NDArray[np.complex128] | None) -> list[str]:
+    """A warning where the data are driven or rotate, and which models tell of oscillations."""
+    solver, lacks = found.request.solver, "the data are not symmetric in time within their errors"
+    cure = "for periods take --model dmd, or --model edmd --set solve=eig"
+    if solver == "svd" and values is None:
+        return [f"{lacks}, so singular values are coherences and no timescales are given; {cure}"]
+    if solver == "reversible" and not symmetric_in_time(found.merged, found.solution, found.dim):
+        return [f"{lacks}, and a reversible model averages over what rotates; {cure}"]
+    return []
 
 
 def _context(found: Estimate, stream: FeatureStream, floor: float | None) -> Context:

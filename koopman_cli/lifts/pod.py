@@ -23,6 +23,12 @@ from koopman_cli.types import Lift
 Matrix = NDArray[np.float64]
 
 
+#: Up to so many columns the median singular value is no noise level but a column like others:
+#: what is above this share of the largest stays.
+FEW_COLUMNS = 10
+COMPARABLE = 0.1
+
+
 def evaluate(lift: Lift, x: NDArray[Any]) -> Matrix:
     """POD coordinates of rows (n, d), giving (n, rank)."""
     value: Matrix = np.asarray(x, np.float64) @ lift.arrays["matrix"]
@@ -196,6 +202,9 @@ def choose_rank(
     limit = noise_threshold(singular, shape)
     rank = int(np.count_nonzero(singular > limit))
     rule = "singular values above the noise level (Gavish and Donoho 2014)"
+    comparable = int(np.count_nonzero(singular > COMPARABLE * singular[0]))
+    if shape[1] <= FEW_COLUMNS and comparable > rank:
+        rank, rule = comparable, f"singular values above {COMPARABLE:g} of the largest"
     if rank > real:
         rank, rule = real, "singular values above the rounding of the input"
     rank = min(rank, shape[0] - 1)
