@@ -11,13 +11,11 @@ from koopman_cli.api import FitOptions, fit
 from koopman_cli.candidates import ScoreTable
 from koopman_cli.choice import NOTHING
 from koopman_cli.errors import DataError, UsageError
-from koopman_cli.estimate import check_lag, scan_lags
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.request import Request
-from koopman_cli.scores import DIMS, GridOptions, score_grid
+from koopman_cli.scores import DIMS, GridOptions, auto_lag, score_grid
 from koopman_cli.source import Source, open_source
 from koopman_cli.types import FitResult, Progress, ReadOptions, no_progress
-from koopman_cli.units import make_lag, parse_frames
+from koopman_cli.units import parse_frames
 
 #: What is tried for molecular dynamics, as far as the input has it.
 FEATURES = ("torsions", "torsions+torsion-products", "heavy-distances", "ca-distances")
@@ -102,11 +100,8 @@ def _lag(
 ) -> tuple[int, tuple[str, ...]]:
     if options.lag != "auto":
         return parse_frames(options.lag, stream.dt), ()
-    check_lag(1, stream)
-    scan = scan_lags(stream, Request.of("tica", progress=progress))
-    lag = make_lag(scan.chosen, stream.dt)
-    in_time = "" if lag.unit == "frames" else f" ({lag.value:g} {lag.unit})"
-    return scan.chosen, (f"lag {scan.chosen} frames{in_time}: {scan.reason}",)
+    lag, said = auto_lag(stream, progress=progress)
+    return lag, (said,)
 
 
 def _grid(

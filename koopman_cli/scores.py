@@ -20,7 +20,7 @@ from koopman_cli.candidates import Candidate, ScoreTable
 from koopman_cli.choice import differences, recommend, shaky_lags
 from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
-from koopman_cli.estimate import check_lag
+from koopman_cli.estimate import check_lag, scan_lags
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import GRID_BLOCKS, Design
 from koopman_cli.gridwork import Order, pieces, work_here, work_in_processes
@@ -31,7 +31,7 @@ from koopman_cli.source import Source, check_unchanged, open_source, summarize
 from koopman_cli.store.journal import Journal
 from koopman_cli.store.plain import from_plain, to_plain
 from koopman_cli.types import InputSummary, Progress, ReadOptions, no_progress
-from koopman_cli.units import parse_frames
+from koopman_cli.units import make_lag, parse_frames
 from koopman_cli.validation import fewer_folds
 
 #: Dims that are scored where none are given.
@@ -44,7 +44,7 @@ class GridOptions:
 
     features : specifications, None is the default for what is found
     models : families
-    lags : frames ("50") or times ("5ns")
+    lags : frames ("50"), times ("5ns") or "auto", the lag that a fit would take
     settings : per family the values of each setting, ``{"edmd": {"centers": ("10", "20")}}``
     test : paths (or arrays) of a separate test set instead of folds
     device : "cpu", "cuda", "cuda:N" or "auto"; see FitOptions
@@ -54,7 +54,7 @@ class GridOptions:
 
     features: tuple[str | None, ...] = (None,)
     models: tuple[str, ...] = ("tica", "vamp")
-    lags: tuple[str, ...] = ("10",)
+    lags: tuple[str, ...] = ("auto",)
     dims: tuple[int, ...] = DIMS
     settings: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     folds: int = 5
@@ -161,6 +161,7 @@ def score_grid(
         stream = opened.stream.cached()
         test = open_test(options.test, stream, read, progress)
         held = None if test is None else test.stream
+        options = state.with_lag(stream)
         lags = _lags(options, stream)
         if held is not None:
             check_lag(max(lags), held)
@@ -189,6 +190,7 @@ def score_grid(
         repeats=options.repeats,
         blocks=blocks,
         cells=cells,
+        notes=tuple(state.notes),
         recommended=recommend(cells, options.repeats),
         differences=differences(cells, options.repeats),
         readings=state.readings,
@@ -213,6 +215,25 @@ def _checked(options: GridOptions) -> GridOptions:
                 f"dim {dim}: a model has at least one function", "for example --dim 1:6"
             )
     return options
+
+
+def auto_lag(
+    stream: FeatureStream, precision: str = "auto", progress: Progress = no_progress
+) -> tuple[int, str]:
+    """The lag that a fit takes unasked, and why: of tica; one frame for a field.
+
+    >>> import numpy as np
+    >>> noise = np.random.default_rng(0).standard_normal(5000)
+    >>> auto_lag(FeatureStream.from_arrays(noise.cumsum() % 50))[0]
+    1
+    """
+    check_lag(1, stream)
+    if stream.field is not None:
+        return 1, "lag 1 frame: of a field, one step"
+    scan = scan_lags(stream, Request.of("tica", precision=precision, progress=progress))
+    lag = make_lag(scan.chosen, stream.dt)
+    in_time = "" if lag.unit == "frames" else f" ({lag.value:g} {lag.unit})"
+    return scan.chosen, f"lag {scan.chosen} frames{in_time}: {scan.reason}"
 
 
 def _lags(options: GridOptions, stream: FeatureStream) -> tuple[int, ...]:
@@ -280,9 +301,19 @@ class _State:
     book: Journal | None
     readings: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     computed: int = 0
     frames: int = 0
+
+    def with_lag(self, stream: FeatureStream) -> GridOptions:
+        """The options with a lag for "auto": decided once, for all feature sets."""
+        if "auto" in self.options.lags:
+            lag, said = auto_lag(stream, self.options.precision)
+            lags = tuple(str(lag) if text == "auto" else text for text in self.options.lags)
+            self.options = replace(self.options, lags=lags)
+            self.notes.append(said)
+        return self.options
 
     def key(self, part: _FeatureSet, i: int, lag: int, dim: int) -> str:
         """Hash of all that a cell's numbers depend on."""

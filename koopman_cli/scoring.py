@@ -226,20 +226,24 @@ def score_nested(
     (t00, t01, t11), m = _between(factors[:2], held), _between(factors[:2], own)[1]
     p = _between(factors[2:], held)[1]
     squares = np.cumsum(np.cumsum(p * p, axis=0), axis=1)
-    found = []
-    for k in dims:
-        u, s, vt = np.linalg.svd(m[:k, :k])
-        c00 = u.T @ t00[:k, :k] @ u
-        parts = (c00, u.T @ t01[:k, :k] @ vt.T, vt @ t11[:k, :k] @ vt.T)
-        found.append(
-            FoldScore(
-                1 + float(np.linalg.svd(p[:k, :k], compute_uv=False).sum()),
-                1 + float(squares[k - 1, k - 1]),
-                float(vamp_score(*parts, s, r="E")),
-                _too_few(np.diag(c00)),
-            )
+    # All dims in one call: functions beyond k have the singular value 0 and add nothing.
+    stacks, s = np.zeros((3, len(dims), widest, widest)), np.zeros((len(dims), widest))
+    for i, k in enumerate(dims):
+        u, s[i, :k], vt = np.linalg.svd(m[:k, :k])
+        stacks[0, i, :k, :k] = u.T @ t00[:k, :k] @ u
+        stacks[1, i, :k, :k] = u.T @ t01[:k, :k] @ vt.T
+        stacks[2, i, :k, :k] = vt @ t11[:k, :k] @ vt.T
+    vampe = vamp_score(stacks[0], stacks[1], stacks[2], s, r="E")
+    variances = np.diagonal(stacks[0], axis1=1, axis2=2)
+    return [
+        FoldScore(
+            1 + float(np.linalg.svd(p[:k, :k], compute_uv=False).sum()),
+            1 + float(squares[k - 1, k - 1]),
+            float(vampe[i]),
+            _too_few(variances[i, :k]),
         )
-    return found
+        for i, k in enumerate(dims)
+    ]
 
 
 def _cholesky(matrix: Matrix) -> Matrix | None:

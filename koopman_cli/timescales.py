@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from koopman_cli.analysis.lags import lag_grid
 from koopman_cli.errors import UsageError
 from koopman_cli.estimate import check_lag
 from koopman_cli.lagscan import LagBands, scan_timescales
@@ -19,12 +20,13 @@ from koopman_cli.units import parse_frames
 class TimescaleOptions:
     """What ``koopman timescales`` can be told besides how to read.
 
-    lags : frames ("50") or times ("5ns")
+    lags : frames ("50") or times ("5ns"); "auto" alone is a log grid up to a fiftieth of the
+        longest trajectory
     model : family; None takes dmd for fields and tica for everything else
     count : modes followed
     """
 
-    lags: tuple[str, ...]
+    lags: tuple[str, ...] = ("auto",)
     features: str | None = None
     model: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +66,11 @@ def timescales(
         raise UsageError(f"--count {options.count}: follow at least one mode", "give 1 or more")
     opened = open_source(source, options.features, read or ReadOptions(), progress)
     stream = opened.stream.cached()
-    lags = [parse_frames(text, stream.dt) for text in options.lags]
+    if options.lags == ("auto",):
+        check_lag(1, stream)
+        lags = list(lag_grid(max(int(b - a) for part in stream.segments for a, b in part)))
+    else:
+        lags = [parse_frames(text, stream.dt) for text in options.lags]
     for lag in lags:
         check_lag(lag, stream)
     name = options.model or ("tica" if stream.field is None else "dmd")

@@ -349,6 +349,19 @@ def test_json_csv_and_figure_agree(slow_file, tmp_path):
     assert (tmp_path / "s" / "figures" / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_nothing_but_a_path(slow_file, tmp_path, monkeypatch):
+    """With a path alone the lag is that of a fit, said with its reason; a RUN is left alone."""
+    from koopman_cli.api import FitOptions, fit
+
+    monkeypatch.chdir(tmp_path)
+    told = json.loads(run("vamp-score", slow_file, "--json").stdout)
+    chosen = fit([str(slow_file)], FitOptions(model="tica")).model.lag
+    assert {c["lag"]["frames"] for c in told["cells"]} == {chosen.frames}
+    assert (tmp_path / "x-scores.koopman" / "scores.json").exists()
+    assert not (tmp_path / "x.koopman").exists()
+    assert "stay within 10%" in run("vamp-score", slow_file).stdout
+
+
 def test_several_processes_find_the_same(slow_file):
     """--jobs 2 gives the cells of one process, to the last bit."""
     options = GridOptions(

@@ -175,6 +175,34 @@ def test_scan_equals_single_fits():
         np.testing.assert_allclose(together.times[i], alone.times[0], rtol=1e-8)
 
 
+def test_nothing_but_a_path(tmp_path, monkeypatch):
+    """With a path alone: a log grid of lags up to a fiftieth, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "x.npy", AR1.simulate(2, 5000)[0])
+    told = CliRunner().invoke(koopman, ["timescales", "x.npy", "--json"], standalone_mode=False)
+    lags = [row["lag"]["frames"] for row in json.loads(told.stdout)["lags"]]
+    assert lags == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96]
+    assert (tmp_path / "x-timescales.koopman" / "timescales.csv").exists()
+
+
+def test_what_the_table_leaves_out_is_said(tmp_path):
+    """Rows left out are counted, and modes with a common interval are named: print, csv, JSON."""
+    noise = np.random.default_rng(0).standard_normal((3000, 2))
+    np.save(tmp_path / "x.npy", np.cumsum(noise, axis=0) % 50)
+    args = ["timescales", str(tmp_path / "x.npy"), "--lag", "1:60", "-o", str(tmp_path / "t")]
+    printed = CliRunner().invoke(koopman, args, standalone_mode=False).stdout
+    assert "Every 3rd of 60 lags is shown" in printed
+    told = json.loads((tmp_path / "t" / "timescales.json").read_text())["lags"]
+    shared = [row for row in told if [1, 2] in row["together"]]
+    assert shared
+    assert "cannot be told apart" in printed
+    for row in shared:
+        first, second = row["timescales"][:2]
+        assert (first["low"], first["high"]) == (second["low"], second["high"])
+    rows = list(csv.DictReader((tmp_path / "t" / "timescales.csv").read_text().splitlines()))
+    assert sum(row["together"] == "1+2" for row in rows) == 2 * len(shared)
+
+
 def test_command_writes_csv_json_and_figure(tmp_path):
     """The csv holds the numbers of the JSON, with units; a second run needs --force."""
     np.save(tmp_path / "x.npy", AR1.simulate(2, 5000)[0])

@@ -7,6 +7,8 @@ would destroy the memory too, and read half of what the floor is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +17,9 @@ from numpy.typing import NDArray
 from koopman_cli.linalg import power_of_two, whiten
 
 Matrix = NDArray[np.float64]
+
+#: Rows that are centred and multiplied at once.
+ROWS = 2048
 
 SHIFTS = 40
 QUANTILE = 0.95
@@ -29,11 +34,44 @@ PAIRS_PER_FUNCTION = 10
 Slices = tuple[slice, slice]
 
 
-def _balanced(x: Matrix, y: Matrix) -> tuple[Matrix, Matrix]:
-    """Both in common units in which squares neither overflow nor vanish."""
-    size = np.maximum(np.abs(x).max(axis=0, initial=0.0), np.abs(y).max(axis=0, initial=0.0))
-    scale = power_of_two(size)
-    return x * scale, y * scale
+@dataclass(frozen=True)
+class _Side:
+    """One side of the pairs in units in which squares neither overflow nor vanish.
+
+    Rows are taken a few at a time: fresh memory costs more than what is computed in it.
+    """
+
+    rows: Matrix
+    scale: Matrix
+    mean: Matrix
+
+    @classmethod
+    def of(cls, rows: Matrix, scale: Matrix) -> _Side:
+        sums = [part.sum(axis=0) for part in _parts(rows, scale)]
+        return cls(rows, scale, np.sum(sums, axis=0) / len(rows))
+
+    def gram(self) -> Matrix:
+        """Covariance of the columns."""
+        total = np.zeros((self.rows.shape[1], self.rows.shape[1]))
+        for part in _parts(self.rows, self.scale):
+            part -= self.mean
+            total += part.T @ part
+        return total / len(self.rows)
+
+    def through(self, functions: Matrix) -> NDArray[np.float32]:
+        """(x - mean) @ functions, in single precision."""
+        out = np.empty((len(self.rows), functions.shape[1]), np.float32)
+        at = 0
+        for part in _parts(self.rows, self.scale):
+            part -= self.mean
+            out[at : at + len(part)] = part @ functions
+            at += len(part)
+        return out
+
+
+def _parts(rows: Matrix, scale: Matrix) -> Iterator[Matrix]:
+    for at in range(0, len(rows), ROWS):
+        yield rows[at : at + ROWS] * scale
 
 
 def _shifted(groups: NDArray[np.int64], rng: np.random.Generator) -> list[Slices]:
@@ -51,6 +89,13 @@ def _shifted(groups: NDArray[np.int64], rng: np.random.Generator) -> list[Slices
             (slice(a, a + shift), slice(b - shift, b)),
         ]
     return met
+
+
+def _among(functions: Matrix, moving: NDArray[np.bool_]) -> Matrix:
+    """Functions of the columns that move as functions of all columns."""
+    full = np.zeros((len(moving), functions.shape[1]))
+    full[moving] = functions
+    return full
 
 
 def noise_floor(
@@ -88,29 +133,32 @@ def noise_floor(
     True
     """
     n = len(x)
-    x, y = _balanced(x, y)
-    spread = np.minimum(x.std(axis=0), y.std(axis=0))
-    size = np.maximum(np.abs(x).max(axis=0, initial=0), 1e-300) if n else spread
-    moving = spread > 1e-7 * size
-    # A ridge fits no more functions than it leaves alone, however many there are.
-    needed = 0 if ridge else PAIRS_PER_FUNCTION * moving.sum()
-    if n < max(2 * MIN_PER_FILE, needed) or not moving.any():
+    if n < 2 * MIN_PER_FILE:
         return None
-    x, y = x[:, moving] - x[:, moving].mean(axis=0), y[:, moving] - y[:, moving].mean(axis=0)
-    c00, c11 = x.T @ x / n, y.T @ y / n
+    ends = (x.max(axis=0), -x.min(axis=0), y.max(axis=0), -y.min(axis=0))
+    size = np.maximum.reduce(ends)
+    scale = power_of_two(size)
+    before, after = _Side.of(x, scale), _Side.of(y, scale)
+    c00, c11 = before.gram(), after.gram()
+    spread = np.sqrt(np.minimum(np.diag(c00), np.diag(c11)))
+    moving = spread > 1e-7 * size * scale
+    # A ridge fits no more functions than it leaves alone, however many there are.
+    if n < (0 if ridge else PAIRS_PER_FUNCTION * moving.sum()) or not moving.any():
+        return None
+    c00, c11 = (c[np.ix_(moving, moving)] for c in (c00, c11))
     if reversible:
         c00 = c11 = (c00 + c11) / 2
     if ridge:
         c00, c11 = (c + ridge * np.eye(len(c)) for c in (c00, c11))
-    x, y = x @ whiten(c00, rtol).matrix, y @ whiten(c11, rtol).matrix
+    left, right = (_among(whiten(c, rtol).matrix, moving) for c in (c00, c11))
     rng = np.random.default_rng(seed)
     leading = []
     # Whitened numbers are of order one: single precision is far finer than the quantile.
-    x, y = x.astype(np.float32), y.astype(np.float32)
+    x_white, y_white = before.through(left), after.through(right)
     for _ in range(SHIFTS):
-        cross = np.zeros((x.shape[1], y.shape[1]))
+        cross = np.zeros((left.shape[1], right.shape[1]))
         for i, j in _shifted(groups, rng):
-            cross += x[i].T @ y[j] / n
+            cross += x_white[i].T @ y_white[j] / n
         if reversible:
             leading.append(float(np.linalg.eigvalsh((cross + cross.T) / 2)[-1]))
         else:

@@ -26,6 +26,13 @@ class Samples:
     groups: NDArray[np.int64]
 
 
+def _either(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Frames that are in a or b, in order."""
+    found = np.zeros(max(a.max(initial=-1), b.max(initial=-1)) + 1, bool)
+    found[a] = found[b] = True
+    return np.flatnonzero(found)
+
+
 def sample_pairs(
     stream: FeatureStream, lag: int, lift: tuple[int, Function] | None, progress: Progress
 ) -> Samples:
@@ -39,7 +46,7 @@ def sample_pairs(
         inside = np.searchsorted(segments[:, 0], frames, side="right") - 1
         ok = (inside >= 0) & (frames + lag < segments[np.maximum(inside, 0), 1])
         starts.append(frames[ok])
-    wanted = [np.union1d(s, s + lag) for s in starts]
+    wanted = [_either(s, s + lag) for s in starts]
     values = gather(stream, wanted, lift[1] if lift else None, progress)
     parts = [
         (v[np.searchsorted(w, s)], v[np.searchsorted(w, s + lag)])
@@ -48,7 +55,7 @@ def sample_pairs(
     ]
     empty = np.empty((0, width))
     return Samples(
-        np.concatenate([p[0] for p in parts] or [empty]).astype(np.float64),
-        np.concatenate([p[1] for p in parts] or [empty]).astype(np.float64),
+        np.concatenate([p[0] for p in parts] or [empty], dtype=np.float64),
+        np.concatenate([p[1] for p in parts] or [empty], dtype=np.float64),
         np.repeat(np.arange(len(starts)), [len(s) for s in starts]),
     )

@@ -21,7 +21,13 @@ from koopman_cli.errors import UsageError
 
 @click.command(short_help="implied timescales against lag, with bands")
 @paths_argument
-@click.option("--lag", required=True, metavar="LAGS", help="Lags: 1:100, or 1,2,5ns.")
+@click.option(
+    "--lag",
+    default="auto",
+    show_default=True,
+    metavar="LAGS",
+    help="Lags: 1:100, or 1,2,5ns; auto is a log grid up to a fiftieth of the data.",
+)
 @click.option("--features", metavar="SPEC", help="Features, joined by +; see `koopman features`.")
 @click.option("--model", metavar="NAME", help="Model family.  [default: tica; dmd for fields]")
 @click.option(
@@ -37,7 +43,9 @@ from koopman_cli.errors import UsageError
     help="Of the products.",
 )
 @reading_options
-@out_option("Directory for figure and tables.  [default: <stem>-timescales, or RUN/timescales]")
+@out_option(
+    "Directory of figure and tables.  [default: <stem>-timescales.koopman or RUN/timescales]"
+)
 @force_option
 @common_options
 def command(**values: Any) -> None:
@@ -48,6 +56,7 @@ def command(**values: Any) -> None:
     the error of the change; a timescale below its lag cannot be trusted.
 
     \b
+    koopman timescales traj.h5
     koopman timescales traj.h5 --lag 1:100
     koopman timescales traj.koopman --lag 1,2,5,10,20,50ps
     """
@@ -83,7 +92,7 @@ def _out(values: dict[str, Any]) -> Path:
     run = _run_of(values)
     if run is not None:
         return run / "timescales"
-    return Path(Path(values["paths"][0]).stem + "-timescales")
+    return Path(Path(values["paths"][0]).stem + "-timescales.koopman")
 
 
 def _timescales(values: dict[str, Any]) -> Any:

@@ -32,7 +32,13 @@ if TYPE_CHECKING:
     "--features", metavar="SPEC,SPEC", help="Feature sets, each joined by +.  [default: as fit]"
 )
 @click.option("--model", default="tica,vamp", show_default=True, metavar="NAMES", help="Families.")
-@click.option("--lag", required=True, metavar="LAGS", help="Lags: 1,2,5ns or 1:20:5.")
+@click.option(
+    "--lag",
+    default="auto",
+    show_default=True,
+    metavar="LAGS",
+    help="Lags: 1,2,5ns or 1:20:5; auto is the lag that fit would take.",
+)
 @click.option("--dim", default="1:10", show_default=True, metavar="DIMS", help="Dims: 1:6 or 2,4.")
 @click.option(
     "--set",
@@ -68,6 +74,7 @@ def command(**values: Any) -> None:
     other. Finished cells are kept in the directory, so that an interrupted run continues.
 
     \b
+    koopman vamp-score traj.h5
     koopman vamp-score traj.h5 --lag 10,20 --dim 1:6
     koopman vamp-score traj.h5 --features torsions,heavy-distances --model tica,edmd --lag 10ps
     koopman vamp-score x.npy --model edmd --set edmd.degree=1,2,3 --lag 5 --jobs 2

@@ -179,6 +179,8 @@ def render(table: ScoreTable, console: Console, out: Path | None = None) -> None
     repeats = f", {table.repeats} assignments" if table.repeats > 1 else ""
     say(f"Held-out scores: {table.folds} folds of {table.blocks} blocks{repeats}")
     say("1 of every score is the constant function; lags are not comparable with each other")
+    for note in table.notes:
+        say(f"  {note}")
     for features, count in table.readings.items():
         times = "once" if count == 1 else f"{count} times"
         say(f"  {features}: data read {times} for moments" if count else f"  {features}: not read")
