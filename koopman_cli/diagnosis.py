@@ -238,7 +238,10 @@ def _states(
     values = view.solution.eigenvalues
     if gap.after is None or values is None or view.solver == "svd":
         return None
-    if np.any(values[: gap.after].imag != 0) or found.request.reweights:
+    if np.any(values[: gap.after].imag != 0):
+        return None
+    if found.request.reweights:
+        notes.append("no states: their populations are not estimated from weighted frames")
         return None
     asked = Question(
         context.lag,
@@ -269,8 +272,8 @@ class _Trained:
 
 
 def _trained(found: Estimate, view: View) -> _Trained | None:
-    """None where nothing can be held out: too few blocks, or frames with weights."""
-    if found.merged.n_blocks < 2 * FOLDS or found.request.reweights:
+    """None where nothing can be held out: too few blocks."""
+    if found.merged.n_blocks < 2 * FOLDS:
         return None
     held = assign_folds(found.merged, FOLDS)
     solutions = []
@@ -354,7 +357,8 @@ def _held_out(
         return None
     functions = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
     owner = _owner(found, stream, trained.held)
-    asked = Withheld(functions, owner, (found.lag, 2 * found.lag))
+    weights = None if found.weighting is None else found.weighting.weights
+    asked = Withheld(functions, owner, (found.lag, 2 * found.lag), weights)
     return passed.held_out(asked, found.request.progress)
 
 

@@ -251,10 +251,13 @@ def _leading(function: Lifted, total: Moments, ridge: float) -> Lifted:
 
 @dataclass(frozen=True)
 class Reweighting:
-    """Effective number of pairs, and the share of frames whose weight came out negative."""
+    """Effective number of pairs, the share of frames whose weight came out negative, and the
+    weight of the pair that starts at each frame of a chunk of features.
+    """
 
     effective: float
     negative: float
+    weights: Callable[[NDArray[Any]], NDArray[Any]]
 
 
 def lifted_moments(
@@ -283,7 +286,7 @@ def lifted_moments(
     )
     wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
     sample = np.concatenate([w for w in gather(stream, wanted, weights) if len(w)])
-    return weighted, precision, Reweighting(effective, float(np.mean(sample < 0))), 2
+    return weighted, precision, Reweighting(effective, float(np.mean(sample < 0)), weights), 2
 
 
 @dataclass(frozen=True)

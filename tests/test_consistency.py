@@ -3,11 +3,19 @@
 import numpy as np
 import pytest
 from scipy.signal import lfilter
-from systems import CIRCLE, ROTATIONAL_OU
+from systems import CIRCLE, DOUBLE_WELL, ROTATIONAL_OU
+from test_models import started_on_the_left
 
 from koopman_cli import FitOptions, fit
-from koopman_cli.analysis.certificate import HeldOut, certificates
+from koopman_cli.analysis.certificate import certificates
 from koopman_cli.analysis.consistency import doubled_lags
+from koopman_cli.analysis.heldout import HeldOut
+from koopman_cli.analysis.spectrum import Context
+from koopman_cli.diagnosis import diagnose
+from koopman_cli.estimate import estimate
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.request import Request
+from koopman_cli.units import make_lag
 
 EIG = {"reversible": "false"}
 
@@ -77,3 +85,16 @@ def test_symmetric_data_contradict_beyond_four_errors():
     assert held(3.5, symmetric=False).invalid
     assert not held(3.5, symmetric=True).invalid
     assert held(4.5, symmetric=True).invalid
+
+
+def test_reweighted_fits_have_certificates():
+    """Runs started out of equilibrium: certificates of weighted frames hold, conditional on them."""
+    truth = DOUBLE_WELL.eigenvalues(2, 5).real
+    for seed in range(5):
+        stream = FeatureStream.from_arrays(started_on_the_left(seed))
+        found = estimate(stream, Request.of("tica", {"reweight": True}), 2, dim=1, folds=0)
+        context = Context(make_lag(2, None), None, 10, "reversible")
+        first = diagnose(found, stream, context).certificates[0]
+        assert not first.invalid
+        assert first.residual[0] < truth[0] < first.residual[1]
+        assert abs(first.value - truth[0]) < 4 * first.error
