@@ -12,16 +12,14 @@ from koopman_cli.report.fieldmaps import (
     BOTTOM,
     CUT,
     LEFT,
-    LINE,
     TITLE,
     draw_map,
-    drawn_modes,
     frame_map,
     map_height,
-    mode_title,
     place_of,
     plane_of,
 )
+from koopman_cli.report.modemaps import LINE, drawn_modes, mode_title
 from koopman_cli.types import FitResult
 
 #: Pictures of one period, milliseconds each, and points per inch.

@@ -1,8 +1,7 @@
-"""Figures of fields as maps: modes, and reconstruction against truth."""
+"""Fields as maps: planes of grids and points, and reconstruction against truth."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,24 +13,20 @@ from koopman_cli.report.drawing import (
     DIVERGING,
     SEQUENTIAL,
     fixed_figure,
-    frame_time,
     look,
     place,
 )
-from koopman_cli.types import FitResult, Mode
+from koopman_cli.types import FitResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Modes drawn; more do not fit a page.
-MAX_MODES = 4
-
 #: Margins in mm: left of the first map, between two, right (colour bar), above and below.
 LEFT, BETWEEN, RIGHT, TITLE, BOTTOM, BAR = 12.5, 2.5, 16.5, 4.5, 9.0, 2.0
 
-#: Another line of a title, in mm.
-LINE = 3.2
+#: Variables of a field that are drawn.
+MAX_VARIABLES = 3
 
 #: Outliers are cut at this quantile of |value|, so that one cell does not pale all others.
 CUT = 0.995
@@ -186,10 +181,10 @@ def _degrees(value: float) -> str:
     return "0" if turned == 0 else f"{abs(turned):g}{'E' if turned > 0 else 'W'}"
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3) -> str:
     """Some digits with a true minus; powers of ten written as such.
 
-    >>> _number(-0.0783), _number(2.5e-7)
+    >>> number(-0.0783), number(2.5e-7)
     ('\u22120.0783', '2.5·10\u207b\u2077')
     """
     small = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -200,122 +195,13 @@ def _number(value: float, digits: int = 3) -> str:
     return text.replace("-", "\u2212")
 
 
-def _interval(
-    value: float, low: float | None, high: float | None, unit: str, digits: int = 3
-) -> str:
-    """Value, 95% interval where there is one, and unit."""
-    told = [_number(end, digits) for end in (low, high) if end is not None]
-    ends = f" [{', '.join(told)}]" if len(told) == 2 else ""
-    return f"{_number(value, digits)}{ends}{unit}"
-
-
-def mode_title(mode: Mode, time_unit: str) -> str:
-    """Frequency (or period), and below it growth, with intervals and units."""
-    one = {"months": "month", "years": "year", "frames": "frame"}.get(time_unit, time_unit)
-    per = f" /{one}" if one not in ("", "time units") else ""
-    if mode.frequency is not None:
-        q = mode.frequency
-        name = f"f = {_interval(q.value, q.low, q.high, per, 4)}"
-        if time_unit == "months" and mode.period is not None:
-            q = mode.period
-            low, high = (None if e is None else e / 12 for e in (q.low, q.high))
-            name = f"period {_interval(q.value / 12, low, high, ' years')}"
-    else:
-        name = "left over, no mode" if mode.verdict == "invalid" else "no oscillation"
-    g = mode.growth
-    growth = "" if g is None else f"\ngrowth {_interval(g.value, g.low, g.high, per)}"
-    return f"Mode {mode.index}: {name}{growth}"
-
-
-def drawn_modes(result: FitResult, modes: Sequence[int] | None = None) -> list[tuple[int, Mode]]:
-    """Which modes are drawn: those asked for, or resolved ones by their order in the table."""
-    assert result.flow is not None
-    rows = [
-        (i, result.modes[h])
-        for i, h in enumerate(result.flow.heads)
-        if h < min(len(result.modes), result.model.dim) and result.modes[h].verdict != "invalid"
-    ]
-    if modes is not None:
-        heads = [(i, result.modes[h]) for i, h in enumerate(result.flow.heads)
-                 if h < len(result.modes)]  # fmt: skip
-        return [row for row in heads if row[1].index in modes]
-    moving = [row for row in rows if row[1].verdict == "resolved"]
-    return (moving or rows)[:MAX_MODES]
-
-
-def modes(
-    result: FitResult, width_mm: float = 85, modes: Sequence[int] | None = None
-) -> Figure | None:
-    """Real and imaginary part of the leading modes, each row on one scale about zero."""
-    flow = result.flow
-    if flow is None:
-        return None
-    rows = drawn_modes(result, modes)
-    geometry, valid = place_of(result)
-    full = scatter(flow.modes.T, valid, geometry)[:, 0].reshape(len(flow.modes.T), -1)
-    strength = np.abs(full[[i for i, _ in rows]]).sum(axis=0) if rows else np.empty(0)
-    plane = plane_of(geometry, strength) if rows else None
-    if plane is None:
-        return None
-    complex_modes = any(np.abs(full[i].imag[np.isfinite(full[i].imag)]).max() > 0 for i, _ in rows)
-    across = 2 if complex_modes else 1
-    map_width = (width_mm - LEFT - RIGHT - (across - 1) * BETWEEN) / across
-    up = map_height(plane, map_width)
-    head = TITLE + LINE + 1.0
-    total = BOTTOM + TITLE + len(rows) * (up + head)
-    figure = fixed_figure(width_mm, total)
-    for r, (i, mode) in enumerate(rows):
-        base = total - TITLE - (r + 1) * (up + head) + 1.0
-        _mode_row(figure, (plane, geometry), full[i], mode, (base, map_width, up),
-                  last=r == len(rows) - 1, unit=frame_time(result)[1])  # fmt: skip
-    names = ["real part", "imaginary part"][:across]
-    for k, name in enumerate(names):
-        at = LEFT + k * (map_width + BETWEEN) + map_width / 2
-        figure.text(at / width_mm, 1 - 1.0 / total, f"{geometry.variables[0]}, {name}",
-                    ha="center", va="top")  # fmt: skip
-    return figure
-
-
-def _mode_row(
-    figure: Figure,
-    where: tuple[Plane, Geometry],
-    values: NDArray[Any],
-    mode: Mode,
-    box: tuple[float, float, float],
-    *,
-    last: bool,
-    unit: str,
-) -> None:
-    plane, geometry = where
-    base, width, height = box
-    finite = values[np.isfinite(values.real)]
-    masked = np.where(np.isnan(values.real), np.nan, 0.0)
-    parts = [values.real]
-    if np.abs(finite.imag).max() > 0:
-        # The phase of a mode is free: the real part is made as large as it can be.
-        turn = np.exp(-0.5j * np.angle(np.sum(finite**2)))
-        finite = finite * turn
-        parts = [(values * turn).real + masked, (values * turn).imag + masked]
-    reach = float(np.quantile(np.abs(np.concatenate([finite.real, finite.imag])), CUT)) or 1.0
-    style = {"cmap": DIVERGING, "vmin": -reach, "vmax": reach}
-    drawn: Any = None
-    for k, part in enumerate(parts):
-        axes = place(figure, LEFT + k * (width + BETWEEN), base, width, height)
-        drawn = draw_map(axes, plane, geometry, part, style)
-        frame_map(axes, plane, left=k == 0, bottom=last)
-        if k == 0:
-            axes.set_title(mode_title(mode, unit), loc="left", pad=2.5)
-    side = place(figure, LEFT + len(parts) * (width + BETWEEN) - BETWEEN + 1.5, base, BAR, height)
-    _bar(figure, drawn, side, geometry.units[0], signed=True)
-
-
-def _bar(figure: Figure, drawn: Any, side: Axes, unit: str, *, signed: bool) -> None:
+def colour_bar(figure: Figure, drawn: Any, side: Axes, unit: str, *, signed: bool) -> None:
     """A colour bar whose numbers stand alone: a power of ten above it would touch the title."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     bar = figure.colorbar(drawn, cax=side)
     bar.locator = MaxNLocator(3, symmetric=True) if signed else MaxNLocator(4)
-    bar.formatter = FuncFormatter(lambda value, _: _number(value) if abs(value) > 1e-12 else "0")
+    bar.formatter = FuncFormatter(lambda value, _: number(value) if abs(value) > 1e-12 else "0")
     bar.update_ticks()
     bar.outline.set_linewidth(0.4)
     if unit:
@@ -329,36 +215,46 @@ def place_of(result: FitResult) -> tuple[Geometry, NDArray[np.bool_]]:
 
 
 def reconstruction(result: FitResult, width_mm: float = 85) -> Figure | None:
-    """A snapshot, what the modes make of it, and the difference on a scale of its own."""
+    """A snapshot, what the modes make of it, and the difference on a scale of its own.
+
+    One below the other for up to :data:`MAX_VARIABLES` variables.
+    """
     flow = result.flow
     if flow is None:
         return None
     geometry, valid = place_of(result)
-    both = scatter(np.stack([flow.truth, flow.guess]), valid, geometry)[:, 0].reshape(2, -1)
-    plane = plane_of(geometry, np.abs(np.nan_to_num(both[0])))
+    every = scatter(np.stack([flow.truth, flow.guess]), valid, geometry)
+    every = every.reshape(2, len(geometry.variables), -1)[:, :MAX_VARIABLES]
+    plane = plane_of(geometry, np.abs(np.nan_to_num(every[0, 0])))
     if plane is None:
         return None
-    difference = both[1] - both[0]
-    finite = np.isfinite(both[0])
-    low, high = np.quantile(both[0][finite], [1 - CUT, CUT])
-    reach = max(float(np.quantile(np.abs(difference[finite]), CUT)), 1e-300)
-    main = {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
-    rest = {"cmap": DIVERGING, "vmin": -reach, "vmax": reach}
     width = width_mm - LEFT - RIGHT
     height = map_height(plane, width) * 0.8
-    total = BOTTOM + 3 * (height + TITLE + 1.0)
+    count = 3 * every.shape[1]
+    total = BOTTOM + count * (height + TITLE + 1.0)
     figure = fixed_figure(width_mm, total)
-    name = geometry.variables[0]
-    titles = (
-        f"{name}, frame {flow.frame}", f"{name}, from {result.model.dim} modes", "difference"
-    )  # fmt: skip
-    rows = zip((both[0], both[1], difference), (main, main, rest), titles, strict=True)
-    for r, (values, style, title) in enumerate(rows):
+    for r in range(count):
+        variable, kind = divmod(r, 3)
+        truth, guess = every[:, variable]
         base = total - (r + 1) * (height + TITLE + 1.0) + 1.0
         axes = place(figure, LEFT, base, width, height)
-        drawn = draw_map(axes, plane, geometry, values, style)
-        frame_map(axes, plane, left=True, bottom=r == 2)
+        name = geometry.variables[variable]
+        title = (f"{name}, frame {flow.frame}", f"{name}, from {result.model.dim} modes",
+                 "difference")[kind]  # fmt: skip
+        values = (truth, guess, guess - truth)[kind]
+        drawn = draw_map(axes, plane, geometry, values, _scale(truth, guess, kind == 2))
+        frame_map(axes, plane, left=True, bottom=r == count - 1)
         axes.set_title(title, loc="left", pad=2.5)
         side = place(figure, LEFT + width + 1.5, base, BAR, height)
-        _bar(figure, drawn, side, geometry.units[0], signed=r == 2)
+        colour_bar(figure, drawn, side, geometry.units[variable], signed=kind == 2)
     return figure
+
+
+def _scale(truth: NDArray[Any], guess: NDArray[Any], difference: bool) -> dict[str, Any]:
+    finite = np.isfinite(truth)
+    if difference:
+        far = np.abs((guess - truth)[finite])
+        reach = max(float(np.quantile(far, CUT)), 1e-300)
+        return {"cmap": DIVERGING, "vmin": -reach, "vmax": reach}
+    low, high = np.quantile(truth[finite], [1 - CUT, CUT])
+    return {"cmap": SEQUENTIAL, "vmin": low, "vmax": high}
