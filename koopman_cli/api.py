@@ -40,6 +40,7 @@ from koopman_cli.source import (
     open_source,
     summarize,
 )
+from koopman_cli.store.places import here
 from koopman_cli.store.plain import to_plain
 from koopman_cli.types import FitResult, LagScan, Progress, ReadOptions, no_progress
 from koopman_cli.units import make_lag, parse_frames
@@ -304,6 +305,8 @@ def _config(source: Any, options: FitOptions, read: ReadOptions, found: Estimate
     paths = [str(p) for p in source] if not isinstance(source, str) and _listed(source) else []
     test = options.test
     return {
+        # Paths stay as they were given; what is relative counts from here.
+        "directory": here(),
         "paths": [str(source)] if isinstance(source, (str, os.PathLike)) else paths,
         "read": to_plain(asdict(read)),
         "fit": {

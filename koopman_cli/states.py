@@ -22,6 +22,7 @@ from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import solve
 from koopman_cli.source import reopen
+from koopman_cli.store.places import placed
 from koopman_cli.types import (
     FitResult,
     Model,
@@ -177,7 +178,7 @@ def read_again(
     DataError
         If it was fitted to arrays, or the files have another number of frames now.
     """
-    config: Mapping[str, Any] = result.config
+    config: Mapping[str, Any] = placed(result.config)
     paths = list(config.get("paths", ()))
     if not paths:
         raise DataError("the run was fitted to arrays in memory", "fit to files, then ask again")

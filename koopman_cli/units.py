@@ -28,6 +28,10 @@ SECONDS = {
     "d": Fraction(86400),
 }
 
+#: Seconds (or months, or times without a unit) that a time step may last: from far below the
+#: fastest to far beyond the slowest that is known, and safe from overflow in any unit.
+LEAST, MOST = 1e-24, 1e24
+
 #: Months to each unit of the calendar: these convert among each other only.
 CALENDAR = {"months": Fraction(1), "years": Fraction(12)}
 _CALENDAR_WORDS = {"month": "months", "mo": "months", "year": "years", "yr": "years"}
@@ -70,6 +74,12 @@ def parse_dt(text: str) -> TimeStep:
     value, unit = parse_time(text)
     if value <= 0:
         raise UsageError(f"--dt {text}: a time step must be positive", "for example --dt 10ps")
+    seconds = value * float(SECONDS.get(unit, 1))
+    if not LEAST <= seconds <= MOST:
+        raise UsageError(
+            f"--dt {text}: no time step is so {'short' if seconds < LEAST else 'long'}",
+            "for example --dt 10ps",
+        )
     return TimeStep(value, unit, "--dt")
 
 

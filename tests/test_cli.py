@@ -145,6 +145,36 @@ def test_a_config_repeats_the_run(options, arrays):
     assert first == second
 
 
+MINE = "def f(x):\n    return x[:, :2]\n"
+
+
+def test_a_config_is_followed_from_anywhere(arrays, tmp_path_factory, monkeypatch):
+    """Relative paths of data, test set and own functions lead to them from any directory."""
+    (arrays / "mine.py").write_text(MINE)
+    fit = ("a.npy", "--test", "b.npy", "--features", "python:mine.py:f", *FIT)
+    done("fit", *fit, "-o", "RUN")
+    assert 'paths = [\n    "a.npy",\n]' in (arrays / "RUN/config.toml").read_text()
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    done("fit", "--config", arrays / "RUN/config.toml", "-o", "again")
+    first, second = (summary(Path(p)) for p in (arrays / "RUN", "again"))
+    assert first["modes"] == second["modes"]
+    assert first["score"] == second["score"]
+    done("fit", "--config", "again/config.toml", "-o", "third")
+    assert summary(Path("third")) == second
+    done("transform", arrays / "RUN", arrays / "b.npy", "-o", "b.h5")
+
+
+def test_states_follow_a_topology_from_anywhere(tmp_path, monkeypatch, few_figures):
+    """`koopman states` reads the trajectory and its --top again from another directory."""
+    for name in ("ala2.pdb", "run1.xtc"):
+        (tmp_path / name).write_bytes((ALA2 / name).read_bytes())
+    monkeypatch.chdir(tmp_path)
+    done("fit", "run1.xtc", "--top", "ala2.pdb", "--lag", "5", "-o", "RUN", "--allow-empty")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    done("states", "../RUN", "--count", "2")
+
+
 def test_the_command_line_has_the_last_word(arrays):
     """Options beside --config replace its own; settings are added; paths are replaced."""
     done("fit", "a.npy", "-o", "RUN", *FIT, "--set", "rtol=1e-9", "--seed", 3)

@@ -46,9 +46,10 @@ def with_config(ctx: click.Context, values: dict[str, Any]) -> dict[str, Any]:
     if values["config"] is None:
         return values
     from koopman_cli.report.config import read_config
+    from koopman_cli.store.places import placed
 
     where = values["config"]
-    config = read_config(Path(where))
+    config = placed(read_config(Path(where)))
     stored = _stored(ctx, config, where)
     if values["model"] in (None, stored.get("model")):
         # The later of two values of one setting counts.

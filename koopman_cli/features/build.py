@@ -186,7 +186,7 @@ def _spec(context: Context, parts: tuple[Part, ...], recipe: Recipe) -> FeatureS
     for k in range(1, number):
         names += [f"{name}(t-{k * spacing})" for name in recipe.names]
     return FeatureSpec(
-        text="+".join(part.text for part in parts),
+        text="+".join(part.lasting for part in parts),
         names=tuple(names),
         units=recipe.units * number,
         kind=context.first.kind,

@@ -12,6 +12,7 @@ Commas never occur inside one: they separate the specifications of a grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from koopman_cli.errors import UsageError, did_you_mean
 from koopman_cli.features.catalogue import FEATURIZERS
@@ -32,6 +33,18 @@ class Part:
         'delays:20:5'
         """
         return ":".join((self.name, *self.options))
+
+    @property
+    def lasting(self) -> str:
+        """The part as a model keeps it: a file of the user's is found from anywhere.
+
+        >>> Part("python", ("/home/me/mine.py", "f")).lasting
+        'python:/home/me/mine.py:f'
+        """
+        if self.name != "python":
+            return self.text
+        path, function = self.options
+        return f"python:{Path(path).absolute()}:{function}"
 
 
 @dataclass(frozen=True)
