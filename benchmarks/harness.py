@@ -42,15 +42,23 @@ def machine() -> str:
 
 
 def compare(
-    title: str, rivals: dict[str, Callable[[], object]], rounds: int = 7, warm: int = 1
+    title: str,
+    rivals: dict[str, Callable[[], object]],
+    rounds: int = 7,
+    warm: int = 1,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, float]:
-    """Time rivals in turn; print medians and the ratio of each to the first; return medians."""
+    """Time rivals in turn; print medians and the ratio of each to the first; return medians.
+
+    ``before`` is called before every round, outside the timing.
+    """
     for _ in range(warm):
         for call in rivals.values():
             call()
     times: dict[str, list[float]] = {name: [] for name in rivals}
     begun, foreign, own = time.perf_counter(), _cpu_seconds(), _own_seconds()
     for _ in range(rounds):
+        before()
         for name, call in rivals.items():
             gc.collect()
             start = time.perf_counter()

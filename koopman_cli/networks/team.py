@@ -26,6 +26,9 @@ TRIES = 2
 REDUCTIONS = 3
 REDUCED = 0.1
 
+#: Lagged pairs that tell whether a network has collapsed.
+ENOUGH = 20_000
+
 #: Epochs in a row without a finite score after which the rate is reduced.
 BAD_EPOCHS = 3
 
@@ -112,11 +115,13 @@ class Team:
         """Whether something is held out to decide when to stop."""
         return all(len(p.held) for p in self.pairs)
 
-    def seen(self, part: Stack, members: Index, *, train: bool = False) -> Seen:
-        """What some networks make of the pairs held out, or of those trained on."""
+    def seen(self, part: Stack, members: Index, *, train: bool = False, few: bool = False) -> Seen:
+        """What some networks make of the pairs held out, or of those trained on, or of a few."""
         of = self.folds.of[self.on_device(members)]
         folds = Folds(of, self.folds.mean, self.folds.scale)
         wanted = [p.train if train or not self.holds else p.held for p in self.pairs]
+        if few:
+            wanted = [index[:: max(1, len(index) // ENOUGH)] for index in wanted]
         return look(self.engine, part, self.frames, folds, wanted)
 
     # -------------------------------------------------------------- after an epoch
@@ -176,7 +181,7 @@ class Team:
         m.status[stopped] = DIVERGED
         if not len(good):
             return
-        seen = self.seen(self.best.take(self.on_device(good)), good)
+        seen = self.seen(self.best.take(self.on_device(good)), good, few=True)
         bad = collapsed(seen, softmax=self.engine.shape.softmax)
         m.status[good] = np.where(bad, COLLAPSED, DONE)
         for i in good[bad & (m.tries[good] < TRIES)].tolist():

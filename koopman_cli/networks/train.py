@@ -96,18 +96,18 @@ def train(
 def _train_stack(stream: FeatureStream, lag: int, jobs: list[Job], how: How) -> list[Lift]:
     device = device_of(how.device)
     try:
-        return _Stack.of(stream, lag, jobs, how, device).lifts()
+        return Prepared.of(stream, lag, jobs, how).lifts()
     except ResourceError:
         if how.device != "auto" or device.type == "cpu":
             raise
-    lifts = _Stack.of(stream, lag, jobs, how, device_of("cpu")).lifts()
+    lifts = Prepared.of(stream, lag, jobs, replace(how, device="cpu")).lifts()
     for lift in lifts:
         lift.settings["said"].append("the GPU's memory does not suffice: trained on the processor")
     return lifts
 
 
 @dataclass
-class _Stack:
+class Prepared:
     """Jobs of one stack with their trainer."""
 
     stream: FeatureStream
@@ -118,42 +118,42 @@ class _Stack:
     trainer: Trainer
 
     @classmethod
-    def of(cls, stream: FeatureStream, lag: int, jobs: list[Job], how: How, device: Any) -> _Stack:
+    def of(cls, stream: FeatureStream, lag: int, jobs: list[Job], how: How) -> Prepared:
+        """Everything that training needs, with fresh networks on the device.
+
+        Raises
+        ------
+        SupportError, ResourceError
+            As :func:`train`.
+        """
         import torch
 
-        recipe, seed = jobs[0].recipe, jobs[0].seed
-        shape = recipe.shape(stream.n_features)
+        device, recipe = device_of(how.device), jobs[0].recipe
         data = list(dict.fromkeys(job.data for job in jobs))
         set_of = [data.index(job.data) for job in jobs]
         spans = [next(job.spans for job in jobs if job.data == number) for number in data]
         pairs = [inner_split(part, lag, recipe.holdout) for part in spans]
         fewest = min(len(p.train) for p in pairs)
+        shape = recipe.shape(stream.n_features)
         _check_pairs(fewest, shape.functions, recipe)
         own = standards(stream, spans, how.progress)
-        if not any(s.scale.any() for s in own):
-            raise SupportError(
-                "none of the features varies", "choose features that move, or check the selection"
-            )
-        dtype = torch.float64 if recipe.precision == "float64" else torch.float32
+        _check_moving(own)
+        place = device, torch.float64 if recipe.precision == "float64" else torch.float32
         limit = int(SHARE * available(device)) if how.limit is None else how.limit
-        frames = Frames.of(stream, lag, own[0], (device, dtype), limit)
-        owner = np.repeat(np.arange(len(jobs)), [job.recipe.restarts for job in jobs])
-        restart = np.concatenate([np.arange(job.recipe.restarts) for job in jobs])
+        frames = Frames.of(stream, lag, own[0], place, limit)
         batch = batch_size(recipe.batch, fewest)
         if not frames.resident:
             batch = min(batch, max(frames.size // 4, 2 * shape.outputs + 2))
+        owner = np.repeat(np.arange(len(jobs)), [job.recipe.restarts for job in jobs])
         of = torch.tensor([set_of[j] for j in owner], device=device)
-        origins = Origins(
-            [mixed(seed, data[set_of[j]], int(r)) for j, r in zip(owner, restart, strict=True)],
-            [jobs[j].recipe.rate for j in owner],
-            [jobs[j].recipe.decay for j in owner],
-        )
         engine = Engine(shape, recipe.loss, recipe.ridge)
-        folds = Folds(of, *_relative(own, device, dtype))
-        team = Team(recipe, engine, frames, pairs, folds, origins)
-        about = _about(stream, lag, jobs, batch)
+        folds = Folds(of, *_relative(own, *place))
+        team = Team(recipe, engine, frames, pairs, folds, _origins(jobs, set_of, data))
+        about = {} if how.place is None else _about(stream, lag, jobs, batch)
         stage = how.stage if how.place is None else how.place.named(how.stage, about)
-        trainer = Trainer(team, Clock(batch), data, seed, how.place, stage, about, how.progress)
+        trainer = Trainer(
+            team, Clock(batch), data, jobs[0].seed, how.place, stage, about, how.progress
+        )
         if not frames.resident:
             trainer.said.append(f"frames streamed in pieces of {frames.size}")
         compare(engine, team.stack, frames, pairs[0].train[: min(batch, 1000)])
@@ -215,6 +215,23 @@ def _names(shape: Any) -> tuple[str, ...]:
     if shape.networks == 1:
         return tuple(names)
     return tuple(f"{name} of {end}" for end in ("x", "y") for name in names)
+
+
+def _origins(jobs: list[Job], set_of: list[int], data: list[int]) -> Origins:
+    """Seeds, rates and decays of all restarts of all jobs."""
+    networks = [(i, r) for i, job in enumerate(jobs) for r in range(job.recipe.restarts)]
+    return Origins(
+        [mixed(jobs[i].seed, data[set_of[i]], r) for i, r in networks],
+        [jobs[i].recipe.rate for i, _ in networks],
+        [jobs[i].recipe.decay for i, _ in networks],
+    )
+
+
+def _check_moving(own: list[Standard]) -> None:
+    if not any(s.scale.any() for s in own):
+        raise SupportError(
+            "none of the features varies", "choose features that move, or check the selection"
+        )
 
 
 def _check_pairs(pairs: int, functions: int, recipe: Recipe) -> None:
