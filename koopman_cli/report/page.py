@@ -20,7 +20,7 @@ from koopman_cli.report.featurebars import ranked
 from koopman_cli.report.json import summary
 from koopman_cli.report.methods import methods
 from koopman_cli.report.pdbtext import pdb_text
-from koopman_cli.report.text import lag_text
+from koopman_cli.report.text import is_conjugate, lag_text
 from koopman_cli.report.words import help_section, summary_sentences
 from koopman_cli.types import FitResult, ScoreEntry
 
@@ -91,8 +91,9 @@ class Cells:
             told += Markup("{}i").format(self.number(f"modes.{i}.eigenvalue.1", "+.4f"))
         low, high = (f"modes.{i}.eigenvalue_{end}" for end in ("low", "high"))
         if self.value(low) is not None and self.value(high) is not None:
+            size = "|λ| " if found[1] else ""
             ends = self.number(low, ".4f"), self.number(high, ".4f")
-            told += Markup(' <span class="ci">[{}, {}]</span>').format(*ends)
+            told += Markup(' <span class="ci">{}[{}, {}]</span>').format(size, *ends)
         return told
 
     def interval(self, key: str) -> Markup:
@@ -176,6 +177,8 @@ def _modes(result: FitResult, cells: Cells) -> dict[str, Any]:
     columns = _mode_columns(cells, len(result.modes))
     rows = []
     for i, mode in enumerate(result.modes):
+        if is_conjugate(result.modes, i):
+            continue
         made = {name: cells.quantity(f"modes.{i}.{name}") for name in _QUANTITIES}
         made |= {name: cells.number(f"modes.{i}.{name}") for name in _PLAIN}
         made["certificate"] = cells.interval(f"modes.{i}.certificate")
@@ -302,7 +305,13 @@ def _viewer(result: FitResult) -> dict[str, Any] | None:
     ]
     traced = not len(found.bonds)
     protein = sum(name in ("CA", "P") for name in found.atoms) >= 8
-    return {"states": shown, "cartoon": protein, "trace": traced, "left_out": found.left_out}
+    return {
+        "states": shown,
+        "bonds": found.bonds.tolist(),
+        "cartoon": protein,
+        "trace": traced,
+        "left_out": found.left_out,
+    }
 
 
 def _thinned(result: FitResult) -> str:

@@ -6,7 +6,7 @@ from koopman_cli.types import Structures
 
 
 def pdb_text(found: Structures, state: int) -> str:
-    """All examples of a state as models of one PDB file, bonds included.
+    """All examples of a state as models of one PDB file; bonds travel beside it.
 
     Coordinates in Å; numbers are cut to the columns they have in the format.
     """
@@ -23,11 +23,4 @@ def pdb_text(found: Structures, state: int) -> str:
                 f"  1.00  0.00          {element:>2s}"
             )
         lines.append("ENDMDL")
-    partners: dict[int, list[int]] = {}
-    for a, b in found.bonds.tolist():
-        partners.setdefault(a, []).append(b)
-        partners.setdefault(b, []).append(a)
-    for a in sorted(partners):
-        told = "".join(f"{(b + 1) % 100000:5d}" for b in partners[a][:4])
-        lines.append(f"CONECT{(a + 1) % 100000:5d}{told}")
     return "\n".join([*lines, "END", ""])

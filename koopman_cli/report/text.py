@@ -158,7 +158,7 @@ def _score_table(result: FitResult, score: Score) -> Table:
     return table
 
 
-def _is_conjugate(modes: Sequence[Mode], i: int) -> bool:
+def is_conjugate(modes: Sequence[Mode], i: int) -> bool:
     """Whether a mode of a flow is the second of a pair, which the first one stands for."""
     value, before = modes[i].eigenvalue, modes[i - 1].eigenvalue if i else None
     flow = modes[i].frequency is not None
@@ -182,7 +182,7 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
     head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
     table = make_table(head)
     for i, mode in enumerate(modes):
-        if _is_conjugate(modes, i):
+        if is_conjugate(modes, i):
             continue
         cells = [column[i] for column in shown.values()]
         add_row(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])

@@ -36,7 +36,7 @@
 
   var closed = [];
   window.addEventListener("beforeprint", function () {
-    document.querySelectorAll("details:not([open])").forEach(function (part) {
+    document.querySelectorAll("details:not([open]):not(.licence)").forEach(function (part) {
       part.open = true;
       closed.push(part);
     });
@@ -60,7 +60,13 @@
       var view = $3Dmol.createViewer(stage, { backgroundColor: ground(), antialias: true });
       if (!view) { throw new Error("no WebGL"); }
       view.addModels(found.states[i].pdb, "pdb").forEach(function (model, k) {
-        var pale = k === 0 ? 1 : 0.35;
+        var pale = k === 0 ? 1 : 0.35, atoms = model.selectedAtoms({});
+        // The bonds of the topology, not those guessed from distances.
+        atoms.forEach(function (atom) { atom.bonds = []; atom.bondOrder = []; });
+        found.bonds.forEach(function (pair) {
+          atoms[pair[0]].bonds.push(pair[1]); atoms[pair[0]].bondOrder.push(1);
+          atoms[pair[1]].bonds.push(pair[0]); atoms[pair[1]].bondOrder.push(1);
+        });
         var sticks = { stick: { radius: k === 0 ? 0.14 : 0.07, opacity: pale,
           colorscheme: { prop: "elem", map: Object.assign({}, $3Dmol.elementColors.rasmol, { C: own }) } } };
         var ribbon = { cartoon: { color: own, opacity: pale } };
