@@ -88,7 +88,7 @@ def test_symmetric_data_contradict_beyond_four_errors():
 
 
 def test_reweighted_fits_have_certificates():
-    """Runs started out of equilibrium: certificates of weighted frames hold, conditional on them."""
+    """Runs started out of equilibrium: certificates of the weighted frames hold the truth."""
     truth = DOUBLE_WELL.eigenvalues(2, 5).real
     for seed in range(5):
         stream = FeatureStream.from_arrays(started_on_the_left(seed))
