@@ -154,28 +154,36 @@ def score_grid(
     refuse_shared(source, options.test)
     book = None if journal is None else Journal(journal)
     found = {} if book is None else {k: _stored(e) for k, e in book.read().items()}
-    order: list[str] = []
     state = _State(options, read, requests, found, book)
-    for spec in options.features:
-        opened = open_source(source, spec, read, progress)
-        stream = opened.stream.cached()
-        test = open_test(options.test, stream, read, progress)
-        held = None if test is None else test.stream
-        options = state.with_lag(stream)
-        lags = _lags(options, stream)
-        if held is not None:
-            check_lag(max(lags), held)
-        told = summarize(opened, progress, test)
-        stamp = _stamp(told, (stream, held), read, options)
-        part = _FeatureSet(spec, stream, held, lags, stamp)
-        order += state.keys(part)
-        state.run(source, part)
-        check_unchanged(opened)
-        state.warnings += [*opened.stream.warnings, *stream.warnings]
-        if test is not None:
-            check_unchanged(test)
-            state.warnings += test.stream.warnings
-    cells = tuple(replace(found[key], key=key) for key in order if key in found)
+    order = [key for spec in options.features for key in _add(state, source, spec, progress)]
+    return _table(state, tuple(replace(found[key], key=key) for key in order if key in found))
+
+
+def _add(state: _State, source: Source, spec: str | None, progress: Progress) -> list[str]:
+    """Score one feature set; keys of its cells in the order of the table."""
+    read = state.read
+    opened = open_source(source, spec, read, progress)
+    stream = opened.stream.cached()
+    test = open_test(state.options.test, stream, read, progress)
+    held = None if test is None else test.stream
+    options = state.with_lag(stream)
+    lags = _lags(options, stream)
+    if held is not None:
+        check_lag(max(lags), held)
+    stamp = _stamp(summarize(opened, progress, test), (stream, held), read, options)
+    part = _FeatureSet(spec, stream, held, lags, stamp)
+    state.run(source, part)
+    check_unchanged(opened)
+    state.warnings += [*opened.stream.warnings, *stream.warnings]
+    if test is not None:
+        check_unchanged(test)
+        state.warnings += test.stream.warnings
+    return state.keys(part)
+
+
+def _table(state: _State, cells: tuple[Candidate, ...]) -> ScoreTable:
+    """The table of all cells, what is recommended, and what is to be said."""
+    options = state.options
     if not cells:
         raise SupportError(
             "no cell of the grid could be scored: " + "; ".join(state.refused[:2]),

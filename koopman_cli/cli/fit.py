@@ -13,15 +13,14 @@ import click
 from koopman_cli.cli.config import with_config
 from koopman_cli.cli.guard import going_on_with
 from koopman_cli.cli.options import (
-    common_options,
-    device_option,
-    force_option,
+    analysis_options,
+    folds_option,
     need_paths,
-    out_option,
     paths_argument,
     read_options,
-    reading_options,
-    restarts_option,
+    settings_option,
+    test_option,
+    training_options,
     with_restarts,
 )
 from koopman_cli.errors import DataError, KoopmanError, SupportError, UsageError
@@ -40,29 +39,19 @@ if TYPE_CHECKING:
 @click.option("--model", metavar="NAME", help="Model family, or auto; see `koopman models`.")
 @click.option("--lag", default="auto", show_default=True, help="Lag: 50 (frames), 5ns, or auto.")
 @click.option("--dim", default="auto", show_default=True, help="Number of slow functions, or auto.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
-)
-@click.option("--folds", default=5, show_default=True, help="Folds of the held-out score.")
-@click.option("--test", multiple=True, metavar="PATH", help="A separate test set, not folds.")
-@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float64", "float32"]),
-    default="auto",
-    show_default=True,
-    help="Of the products; auto takes float32 for float32 data that are well conditioned.",
-)
-@device_option
-@restarts_option
+@settings_option
+@folds_option
+@test_option
+@training_options
 @click.option("--resume", is_flag=True, help="Go on with the training that was interrupted.")
-@reading_options
-@out_option("RUN directory.  [default: <stem of the first PATH>.koopman]")
-@force_option
-@click.option("--config", metavar="FILE", type=click.Path(), help="config.toml of an earlier RUN.")
-@click.option("--allow-empty", is_flag=True, help="Exit 0 even if no mode is slow.")
-@click.option("--strict", is_flag=True, help="Warnings end with 3 (input) or 4 (model).")
-@common_options
+@analysis_options(
+    "RUN directory.  [default: <stem of the first PATH>.koopman]",
+    click.option(
+        "--config", metavar="FILE", type=click.Path(), help="config.toml of an earlier RUN."
+    ),
+    click.option("--allow-empty", is_flag=True, help="Exit 0 even if no mode is slow."),
+    click.option("--strict", is_flag=True, help="Warnings end with 3 (input) or 4 (model)."),
+)
 @click.pass_context
 def command(ctx: click.Context, /, **values: Any) -> None:
     """Fit a model to trajectories and report its slow modes.

@@ -1,13 +1,17 @@
 """Options that several verbs share.
 
-| stack           | options                                     | verbs              |
-|-----------------|---------------------------------------------|--------------------|
-| reading_options | --top --select --kind --var --begin ...     | info fit transform |
-| common_options  | --json -q -v --debug --version              | all                |
-| out_option      | --out                                       | fit transform plot |
-| device_option   | --device                                    | fit vamp-score     |
-| restarts_option | --restarts                                  | fit vamp-score     |
-| force_option    | --force                                     | fit transform      |
+| stack              | options                                   | verbs                     |
+|--------------------|-------------------------------------------|---------------------------|
+| reading_options    | --top --select --kind --var --begin ...   | info                      |
+| common_options     | --json -q -v --debug --version            | all                       |
+| analysis_options   | both of these, and --out --force between  | fit transform and others  |
+| out_option         | --out                                     | plot ...                  |
+| force_option       | --force                                   | plot ...                  |
+| settings_option    | --set                                     | fit timescales            |
+| folds_option       | --folds                                   | fit vamp-score            |
+| test_option        | --test                                    | fit vamp-score            |
+| arithmetic_options | --seed --precision                        | fit timescales vamp-score |
+| training_options   | these, and --device --restarts            | fit vamp-score            |
 
 ``--debug`` is read by the guard around the whole command line; it stands here to be known.
 """
@@ -49,8 +53,12 @@ reading_options = _stack(
     ),
     click.option("--var", metavar="NAME[,NAME]", help="Variable or dataset inside the file."),
     click.option("--time-axis", type=int, help="Axis of an array that is time.  [default: 0]"),
-    click.option("-b", "--begin", metavar="TIME", help="First frame: 100; or a time of the file: 5ns."),
-    click.option("-e", "--end", metavar="TIME", help="End, exclusive: 5000; or a time of the file: 100ns."),
+    click.option(
+        "-b", "--begin", metavar="TIME", help="First frame: 100; or a time of the file: 5ns."
+    ),
+    click.option(
+        "-e", "--end", metavar="TIME", help="End, exclusive: 5000; or a time of the file: 100ns."
+    ),
     click.option("--stride", type=int, default=1, show_default=True, help="Read every Nth frame."),
     click.option("--dt", metavar="TIME", help="Time between frames in the file: 10ps."),
     click.option("--join", is_flag=True, help="The PATHs are parts of one run, in natural order."),
@@ -92,6 +100,29 @@ def out_option(what: str) -> Callable[[Command], Command]:
     return click.option("-o", "--out", metavar="PATH", type=click.Path(), help=what)
 
 
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
+)
+
+folds_option = click.option(
+    "--folds", default=5, show_default=True, help="Folds of the held-out score."
+)
+
+test_option = click.option(
+    "--test", multiple=True, metavar="PATH", help="A separate test set, not folds."
+)
+
+arithmetic_options = _stack(
+    click.option("--seed", default=0, show_default=True, help="Seed of everything random."),
+    click.option(
+        "--precision",
+        type=click.Choice(["auto", "float64", "float32"]),
+        default="auto",
+        show_default=True,
+        help="Of the products; auto takes float32 for float32 data that are well conditioned.",
+    ),
+)
+
 device_option = click.option(
     "--device",
     metavar="auto|cpu|cuda:N",
@@ -107,7 +138,16 @@ restarts_option = click.option(
     help="Networks trained from different starts; the best is taken.  [default: 8]",
 )
 
+training_options = _stack(arithmetic_options, device_option, restarts_option)
+
 force_option = click.option("--force", is_flag=True, help="Replace what is already there.")
+
+
+def analysis_options(out: str, *own: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """What every verb has that reads trajectories and writes: ``out`` is the help of --out,
+    ``own`` the verb's own options after --force.
+    """
+    return _stack(reading_options, out_option(out), force_option, *own, common_options)
 
 
 def read_options(values: dict[str, Any]) -> ReadOptions:

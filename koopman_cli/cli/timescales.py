@@ -8,13 +8,12 @@ from typing import Any
 import click
 
 from koopman_cli.cli.options import (
-    common_options,
-    force_option,
+    analysis_options,
+    arithmetic_options,
     need_paths,
-    out_option,
     paths_argument,
     read_options,
-    reading_options,
+    settings_option,
 )
 from koopman_cli.errors import UsageError
 
@@ -30,24 +29,12 @@ from koopman_cli.errors import UsageError
 )
 @click.option("--features", metavar="SPEC", help="Features, joined by +; see `koopman features`.")
 @click.option("--model", metavar="NAME", help="Model family.  [default: tica; dmd for fields]")
-@click.option(
-    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the model."
-)
+@settings_option
 @click.option("--count", default=3, show_default=True, help="Modes followed.")
-@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float64", "float32"]),
-    default="auto",
-    show_default=True,
-    help="Of the products.",
-)
-@reading_options
-@out_option(
+@arithmetic_options
+@analysis_options(
     "Directory of figure and tables.  [default: <stem>-timescales.koopman or RUN/timescales]"
 )
-@force_option
-@common_options
 def command(**values: Any) -> None:
     """Follow implied timescales along the lag.
 

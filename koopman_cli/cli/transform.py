@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from koopman_cli.cli.options import (
-    common_options,
-    force_option,
-    need_paths,
-    out_option,
-    paths_argument,
-    read_options,
-    reading_options,
-)
+from koopman_cli.cli.options import analysis_options, need_paths, paths_argument, read_options
 from koopman_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +25,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Unit variance, times |eigenvalue|, or times sqrt(timescale / 2).",
 )
-@reading_options
-@out_option("File (.npy for one trajectory, .h5 for any number).  [default: RUN/transformed.h5]")
-@force_option
-@common_options
+@analysis_options(
+    "File (.npy for one trajectory, .h5 for any number).  [default: RUN/transformed.h5]"
+)
 def command(**values: Any) -> None:
     """Project trajectories onto the slow functions of a RUN.
 

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from koopman_cli.cli.options import (
-    common_options,
-    device_option,
-    force_option,
+    analysis_options,
+    folds_option,
     need_paths,
-    out_option,
     paths_argument,
     read_options,
-    reading_options,
-    restarts_option,
+    test_option,
+    training_options,
     with_restarts,
 )
 from koopman_cli.errors import SupportError, UsageError
@@ -47,25 +45,15 @@ if TYPE_CHECKING:
     metavar="[FAMILY.]NAME=V1,V2",
     help="Settings of a family; several values make a grid.",
 )
-@click.option("--folds", default=5, show_default=True, help="Folds of the held-out score.")
+@folds_option
 @click.option("--repeats", default=1, show_default=True, help="Assignments of blocks to folds.")
-@click.option("--test", multiple=True, metavar="PATH", help="A separate test set, not folds.")
+@test_option
 @click.option("--jobs", default=1, show_default=True, help="Processes.")
-@click.option("--seed", default=0, show_default=True, help="Seed of everything random.")
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "float64", "float32"]),
-    default="auto",
-    show_default=True,
-    help="Of the products; auto takes float32 for float32 data that are well conditioned.",
+@training_options
+@analysis_options(
+    "Directory of the scores, continued if it exists.  [default: <stem>-scores.koopman]",
+    click.option("--allow-empty", is_flag=True, help="Exit 0 even if nothing is recommended."),
 )
-@device_option
-@restarts_option
-@reading_options
-@out_option("Directory of the scores, continued if it exists.  [default: <stem>-scores.koopman]")
-@force_option
-@click.option("--allow-empty", is_flag=True, help="Exit 0 even if nothing is recommended.")
-@common_options
 def command(**values: Any) -> None:
     """Score models on held-out data and recommend one for every lag.
 
