@@ -1,17 +1,21 @@
 """Run every slow-marked test and write docs/validation.md: claim, measured, seeds, commit.
 
-    python docs/make_validation.py [pytest arguments]
+    python docs/make_validation.py [--fresh] [pytest arguments]
 
 The claim is the docstring of the test; what it measured and its seeds are what it told the
-``measured`` fixture. With arguments (a selection, -n 2) only the claims that ran are listed.
+``measured`` fixture. Claims that held are kept beside the cache of pytest under the state of
+package and tests: a run that was interrupted continues, unless --fresh starts anew. With a
+selection (-k states, a file) only the claims that ran, or had held before, are listed.
 """
 
 from __future__ import annotations
 
-import inspect
+import hashlib
+import json
+import os
 import subprocess
 import sys
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "validation.md"
+TESTED = ("koopman_cli", "tests")
 HEAD = """\
 # Validation
 
@@ -29,76 +34,98 @@ the test fails where it does not hold. Numbers are of the run named here.
 
 
 class Claims:
-    """Collects the outcome of every test in the order of collection."""
+    """Collects the outcome of every test, and keeps it in a file as soon as it is known."""
 
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
+    def __init__(self, book: Path) -> None:
+        self.book = book
         self.rows: dict[str, dict[str, Any]] = {}
+        if book.exists():
+            for line in book.read_text().splitlines():
+                row = json.loads(line)
+                self.rows[row["node"]] = row
 
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Keep the docstrings."""
-        for item in items:
-            text = inspect.getdoc(item.function) if hasattr(item, "function") else None
-            case = item.name.partition("[")[2].rstrip("]")
-            first = " ".join((text or item.name).split("\n\n")[0].split())
-            self.texts[item.nodeid] = f"{first} ({case})" if case else first
+    @property
+    def held(self) -> list[str]:
+        """Tests that need not run again."""
+        return [node for node, row in self.rows.items() if row["outcome"] == "held"]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Keep what was measured, and whether it held."""
-        row = self.rows.setdefault(report.nodeid, {"outcome": "held", "measured": "", "seeds": ""})
+        blank = {"node": report.nodeid, "outcome": "held", "seconds": 0.0, "claim": report.nodeid}
+        if report.when == "setup":
+            self.rows[report.nodeid] = blank
+        row = self.rows.setdefault(report.nodeid, blank)
         if report.failed:
             row["outcome"] = "FAILED"
         elif report.skipped and row["outcome"] == "held":
             row["outcome"] = "not run"
-        for name, value in report.user_properties:
-            if name in ("measured", "seeds"):
-                row[name] = value
-        row["seconds"] = row.get("seconds", 0.0) + report.duration
+        row.update(dict(report.user_properties))
+        row["seconds"] += report.duration
+        if report.when == "teardown":
+            with self.book.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def git(*args: str) -> str:
+    """What git says, empty where there is none."""
+    done = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def state() -> str:
+    """Hash of package and tests as they are in the working tree."""
+    digest = hashlib.sha256()
+    for folder in TESTED:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def commit() -> str:
     """The commit that was tested, marked where files differed from it."""
-
-    def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], cwd=ROOT, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", "koopman_cli", "tests")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *TESTED)
     name = git("rev-parse", "--short=12", "HEAD") or "unknown"
     return f"{name} with local changes" if changed else name
 
 
-def page(claims: Claims, seconds: float) -> str:
+def page(rows: Sequence[dict[str, Any]]) -> str:
     """The page."""
 
     def cell(text: str) -> str:
         return text.replace("|", "\\|")
 
-    bad = sum(row["outcome"] == "FAILED" for row in claims.rows.values())
-    head = (
-        f"Commit {commit()}, Python {sys.version.split()[0]}, {len(claims.rows)} claims, "
-        f"{bad} failed, {seconds / 60:.0f} minutes.\n"
-    )
+    bad = sum(row["outcome"] == "FAILED" for row in rows)
+    minutes = sum(row["seconds"] for row in rows) / 60
+    python = sys.version.split()[0]
     lines = [
-        head,
+        f"Commit {commit()}, Python {python}, {len(rows)} claims, {bad} failed.",
+        f"{minutes:.0f} minutes of one processor.\n",
         "| claim | measured | seeds | outcome |",
         "|---|---|---|---|",
     ]
-    for node, row in claims.rows.items():
-        text = claims.texts.get(node, node)
-        cells = (text, row["measured"], row["seeds"], row["outcome"])
+    for row in rows:
+        cells = (row["claim"], row.get("measured", ""), row.get("seeds", ""), row["outcome"])
         lines.append(f"| {' | '.join(cell(c) for c in cells)} |")
     return HEAD + "\n".join(lines) + "\n"
 
 
 def main(args: list[str]) -> int:
     """Run, write, and return the exit code of pytest."""
-    claims = Claims()
-    begun = time.perf_counter()
-    code = int(pytest.main(["-m", "slow", *args], plugins=[claims]))
+    fresh = "--fresh" in args
+    args = [arg for arg in args if arg != "--fresh"]
+    book = ROOT / ".pytest_cache" / f"validation-{state()}.jsonl"
+    book.parent.mkdir(exist_ok=True)
+    if fresh:
+        book.unlink(missing_ok=True)
+    claims = Claims(book)
+    known = [f"--deselect={node}" for node in claims.held]
+    os.chdir(ROOT)
+    code = int(pytest.main(["-m", "slow", "-n", "2", *known, *args], plugins=[claims]))
     if claims.rows:
-        PAGE.write_text(page(claims, time.perf_counter() - begun))
-    return code
+        # In the order of the files, however the processes shared them.
+        PAGE.write_text(page([claims.rows[node] for node in sorted(claims.rows)]))
+    nothing_left = code == pytest.ExitCode.NO_TESTS_COLLECTED and claims.rows
+    return 0 if nothing_left else code
 
 
 if __name__ == "__main__":

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 
 import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Reports of slow tests carry their claim, for the page that ``make validate`` writes."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            text = inspect.getdoc(getattr(item, "function", None)) or item.name
+            first = " ".join(text.split("\n\n")[0].split())
+            case = item.name.partition("[")[2].rstrip("]")
+            item.user_properties.append(("claim", f"{first} ({case})" if case else first))
 
 
 @pytest.fixture
