@@ -71,30 +71,46 @@ def coverage(results, truth):
     return np.mean(hits, axis=0)
 
 
+def listed(shares):
+    """Coverage of each mode as text."""
+    return ", ".join(f"mode {i + 1}: {share:.1%}" for i, share in enumerate(shares))
+
+
 @pytest.mark.parametrize("lag", [1, 10, 20])
-def test_coverage_of_an_autoregression(lag):
+def test_coverage_of_an_autoregression(lag, measured):
     """95% intervals of AR(1), t = 20, T = 20000, hold the truth in 88-99% of 200 runs."""
     runs = [AR1.simulate(seed, 20_000)[0] for seed in range(200)]
     results = judged(runs, "tica", {}, lag, 1)
-    assert not any("unreliable" in w for r in results for w in r.warnings)
-    assert 0.88 <= coverage(results, AR1.eigenvalues(lag, 1).real)[0] <= 0.99
+    unreliable = sum("unreliable" in w for r in results for w in r.warnings)
+    found = coverage(results, AR1.eigenvalues(lag, 1).real)[0]
+    invalid = sum(r.modes[0].verdict == "invalid" for r in results)
+    measured(f"{found:.1%}, {unreliable} unreliable, {invalid} invalid", range(200))
+    assert unreliable == invalid == 0
+    assert 0.88 <= found <= 0.99
 
 
-def test_coverage_of_ornstein_uhlenbeck():
+def test_coverage_of_ornstein_uhlenbeck(measured):
     """The same for modes 1 and 2 of an Ornstein-Uhlenbeck process by monomials up to 3."""
     runs = [OU.simulate(seed, 20_000)[0] for seed in range(200)]
     results = judged(runs, "edmd", {"degree": "3"}, 5, 2)
     found = coverage(results, OU.eigenvalues(5, 2).real)
+    unreliable = sum("unreliable" in w for r in results for w in r.warnings)
+    measured(f"{listed(found)}, {unreliable} unreliable", range(200))
+    assert unreliable == 0
     assert np.all((found >= 0.88) & (found <= 0.99))
 
 
 @pytest.mark.parametrize("lag", [1, 2])
-def test_coverage_and_certificates_of_prinz(lag):
+def test_coverage_and_certificates_of_prinz(lag, measured):
     """The same for modes 1-3 of Prinz by 20 Gaussians; Kato-Temple holds in 90 of 100 runs."""
     runs = long_runs(PRINZ.process, 50, 20_000, 200)
     results = judged(runs, "edmd", GAUSSIANS, lag, 3)
     truth = PRINZ.eigenvalues(lag, 12).real
     found = coverage(results, truth[:3])
+    unreliable = sum("unreliable" in w for r in results for w in r.warnings)
+    invalid = sum(m.verdict == "invalid" for r in results for m in r.modes)
+    measured(f"{listed(found)}, {unreliable} unreliable, {invalid} invalid", range(200))
+    assert unreliable == invalid == 0
     assert np.all((found >= 0.88) & (found <= 0.99))
     certificates = [r.modes[0].certificate for r in results]
     assert {c["kind"] for c in certificates} == {"kato-temple"}
@@ -187,13 +203,17 @@ def test_certificates(system, settings, lag, dim, copies, measured):
     assert invalid == 0
 
 
-def test_a_certificate_sees_what_the_interval_cannot():
+def test_a_certificate_sees_what_the_interval_cannot(measured):
     """Prinz by monomials up to 5: no interval holds the truth, every Kato-Temple one does."""
     results = judged(long_runs(PRINZ.process, 50, 20_000, 50), "edmd", {"degree": "5"}, 1, 1)
     truth = PRINZ.eigenvalues(1, 1).real
-    assert coverage(results, truth)[0] == 0
+    plain = coverage(results, truth)[0]
     held = [r.modes[0].certificate for r in results]
-    assert np.mean([c["low"] <= truth[0] <= c["high"] for c in held]) >= 0.9
+    certain = np.mean([c["low"] <= truth[0] <= c["high"] for c in held])
+    measured(f"interval {plain:.0%}, Kato-Temple {certain:.0%} of 50", range(50))
+    assert {c["kind"] for c in held} == {"kato-temple"}
+    assert plain == 0
+    assert certain >= 0.9
 
 
 @pytest.mark.parametrize(
@@ -207,23 +227,27 @@ def test_a_certificate_sees_what_the_interval_cannot():
     ],
     ids=["Ornstein-Uhlenbeck", "double well", "triple well", "Prinz", "quadruple well"],
 )
-def test_gap(runs, settings, lag, after):
+def test_gap(runs, settings, lag, after, measured):
     """The gap is found after the right mode (or none) on at least 18 of 20 seeds."""
     results = judged(runs(), "edmd", settings, lag, 3)
-    assert sum(r.gap.after == after for r in results) >= 18
+    right = sum(r.gap.after == after for r in results)
+    measured(f"{right} of 20", range(20))
+    assert right >= 18
     assert sum(m.verdict == "invalid" for r in results for m in r.modes) == 0
 
 
-def test_populations_of_prinz():
+def test_populations_of_prinz(measured):
     """Hard populations within .04 of .169 .233 .338 .261 on 9 of 10 runs of 1e5 frames."""
     results = judged(long_runs(PRINZ.process, 50, 100_000, 10), "edmd", GAUSSIANS, 1, 3)
     exact = np.sort([0.169, 0.233, 0.338, 0.261])
     found = [np.sort([q.value for q in r.states.hard]) if r.states else None for r in results]
     close = [f is not None and len(f) == 4 and np.abs(f - exact).max() < 0.04 for f in found]
+    worst = max(np.abs(f - exact).max() for f in found if f is not None and len(f) == 4)
+    measured(f"{sum(close)} of 10, largest deviation {worst:.3f}", range(10))
     assert sum(close) >= 9
 
 
-def test_populations_of_the_quadruple_well():
+def test_populations_of_the_quadruple_well(measured):
     """Four equal states of 1e5 frames at dt 1, and the degenerate pair is recognised."""
     runs = long_runs(QUADRUPLE_WELL.process, 50, 100_000, 10, 2)
     results = judged(runs, "edmd", {"degree": "3"}, 1, 3)
@@ -231,19 +255,29 @@ def test_populations_of_the_quadruple_well():
         r.states is not None and max(abs(q.value - 0.25) for q in r.states.hard) < 0.04
         for r in results
     ]
+    pair = sum(any("modes 1 and 2 are degenerate" in n for n in r.notes) for r in results)
+    measured(f"{sum(close)} of 10; pair recognised in {pair}", range(10))
     assert sum(close) >= 9
-    assert sum(any("modes 1 and 2 are degenerate" in n for n in r.notes) for r in results) >= 9
+    assert pair >= 9
 
 
-def test_lorenz_is_invalid():
-    """Lorenz 63: tica is invalid at every lag, vamp reports coherences and no timescale."""
-    run = lorenz(40_000)
+def test_lorenz_is_invalid(measured):
+    """Lorenz 63, lags .05 to 1: tica invalid, vamp coherences, edmd neither time nor gap."""
+    run, eig = lorenz(40_000), {"degree": "3", "solve": "eig"}
+    verdicts = []
     for lag in (5, 10, 20):
         (tica,) = judged([run], "tica", {}, lag, 3)
-        assert tica.modes[0].verdict == "invalid"
+        verdicts.append(tica.modes[0].verdict)
         assert all(m.timescale is None for m in tica.modes)
         (vamp,) = judged([run], "vamp", {}, lag, 3)
         assert all(m.timescale is None for m in vamp.modes)
+    for lag in (5, 10, 20, 100):
+        (edmd,) = judged([run], "edmd", eig, lag, 3)
+        assert all(m.timescale is None and m.period is None for m in edmd.modes)
+        assert edmd.gap.after is None
+        assert not edmd.slow
+    measured(f"tica {', '.join(verdicts)}; edmd without timescale at 4 lags of 4")
+    assert set(verdicts) == {"invalid"}
 
 
 def lorenz(frames, dt=0.01):
@@ -293,24 +327,27 @@ def test_cat_map_has_no_timescale(order):
     assert not any(m.verdict == "resolved" for m in eig.modes)
 
 
-def test_rotation_is_always_invalid():
+def test_rotation_is_always_invalid(measured):
     """The rotating Ornstein-Uhlenbeck process is invalid for tica on every seed."""
     runs = [ROTATIONAL_OU.simulate(seed, 20_000)[0] for seed in range(20)]
-    for result in judged(runs, "tica", {}, 2, 2):
-        assert {m.verdict for m in result.modes} == {"invalid"}
+    found = [{m.verdict for m in r.modes} == {"invalid"} for r in judged(runs, "tica", {}, 2, 2)]
+    measured(f"{sum(found)} of 20", range(20))
+    assert all(found)
 
 
-def test_reversible_runs_are_not_invalid():
+def test_reversible_runs_are_not_invalid(measured):
     """Of 100 runs of the double well, the quadruple well and Prinz none is called invalid."""
     runs = long_runs(DOUBLE_WELL.process, 10, 20_000, 34)
     results = judged(runs, "edmd", {"degree": "5"}, 2, 2)
     runs = long_runs(QUADRUPLE_WELL.process, 50, 20_000, 33, 2)
     results += judged(runs, "edmd", {"degree": "3"}, 1, 3)
     results += judged(long_runs(PRINZ.process, 50, 20_000, 33), "edmd", GAUSSIANS, 1, 3)
-    assert sum(m.verdict == "invalid" for r in results for m in r.modes) == 0
+    invalid = sum(m.verdict == "invalid" for r in results for m in r.modes)
+    measured(f"{invalid} of {len(results)} runs", range(34))
+    assert invalid == 0
 
 
-def test_error_bars_agree_with_many_runs():
+def test_error_bars_agree_with_many_runs(measured):
     """The error of AR(1) at lag 10 from one run equals the spread over 200 runs within 10%."""
     stream = [FeatureStream.from_arrays(AR1.simulate(seed, 20_000)) for seed in range(200)]
     from koopman_cli.analysis.uncertainty import influences
@@ -321,4 +358,6 @@ def test_error_bars_agree_with_many_runs():
         effect = influences(found.merged, found.solution, "reversible", 1)
         values.append(found.solution.eigenvalues[0].real)
         errors.append(effect.errors()[0])
-    assert 0.9 < np.mean(errors) / np.std(values, ddof=1) < 1.1
+    ratio = np.mean(errors) / np.std(values, ddof=1)
+    measured(f"ratio {ratio:.3f}", range(200))
+    assert 0.9 < ratio < 1.1
