@@ -113,6 +113,7 @@ RESULTS = {
 def test_schema(name):
     """Every key of the contract and no other, each of its type, for every kind of result."""
     told = json.loads(dumps(summary(RESULTS[name])))
+    assert told.keys() == SCHEMA.keys()
     conform(told, SCHEMA)
 
 
