@@ -183,8 +183,8 @@ def _checked(options: FitOptions, source: Any) -> int | None:
         make_settings(options.model, options.settings)
     if options.folds < 0 or options.folds == 1:
         raise UsageError(f"folds {options.folds}: not possible", "give 2 or more, or 0 for none")
-    if options.seed < 0:
-        raise UsageError(f"seed {options.seed}: cannot be negative", "give --seed 0 or more")
+    if not 0 <= options.seed < 2**63:
+        raise UsageError(f"seed {options.seed}: out of range", "give --seed 0 to 2**63 - 1")
     if options.precision not in PRECISIONS:
         raise UsageError(
             f"no such precision: {options.precision!r}", did_you_mean(options.precision, PRECISIONS)

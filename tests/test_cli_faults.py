@@ -111,6 +111,32 @@ def _broken(folder: Path) -> None:
         (folder / f"{name}.toml").write_text(text)
 
 
+def _fields(folder: Path) -> None:
+    import xarray
+
+    t = np.arange(40.0)
+    values = np.random.default_rng(0).standard_normal((2, 6, 5))
+    wave = np.cos(0.3 * t)[:, None, None] * values[0] + np.sin(0.3 * t)[:, None, None] * values[1]
+    gap = wave.copy()
+    gap[7, 2, 3] = np.nan
+    axes, places = ("time", "lat", "lon"), {"lat": np.arange(6.0), "lon": np.arange(5.0)}
+    for name, content, first in (
+        ("all_nan", {"sst": wave * np.nan}, "time"),
+        ("gap", {"sst": gap}, "time"),
+        ("constant", {"sst": wave * 0 + 3}, "time"),
+        ("timeless", {"sst": wave}, "member"),
+        ("grids", {"sst": wave, "ice": wave[:, :3, :2]}, "time"),
+    ):
+        own = {
+            key: ((first, *(axes[1:] if key == "sst" else ("la2", "lo2"))), data)
+            for key, data in content.items()
+        }
+        known = places | ({"time": t} if first == "time" else {})
+        xarray.Dataset(own, known).to_netcdf(folder / f"{name}.nc", engine="h5netcdf")
+    np.save(folder / "complex_field.npy", wave * 1j)
+    (folder / "leave.py").write_text("import sys\ndef f(x):\n    sys.exit(0)\n")
+
+
 def _runs(folder: Path) -> None:
     fitted = ["--model", "tica", "--lag", "3", "--dim", "2"]
     done("fit", folder / "x.npy", "-o", folder / "RUN", *fitted)
@@ -134,6 +160,7 @@ def shelf(tmp_path_factory):
     _arrays(folder)
     _molecules(folder)
     _broken(folder)
+    _fields(folder)
     _runs(folder)
     return folder
 
@@ -207,6 +234,15 @@ FAULTS = [
     ("fit x.npy two\\ columns.npy", 3, ["3 columns", "2"]),
     ("fit x.npy md.h5", 3, ["x.npy", "md.h5"]),
     ("fit x.npy --test x.npy", 2, ["x.npy", "--test"]),
+    ("fit x.npy x.npy", 2, ["x.npy is given twice"]),
+    # fields
+    ("fit all_nan.nc", 3, ["all_nan.nc", "sst is NaN everywhere"]),
+    ("fit gap.nc", 3, ["gap.nc", "frame 7", "sst", "--drop-nonfinite"]),
+    ("fit grids.nc", 3, ["grids.nc", "different grids", "sst (", "ice (", "--var"]),
+    ("fit constant.nc", 4, ["never changes"]),
+    ("fit timeless.nc", 3, ["timeless.nc", "no time axis", "--time-axis"]),
+    ("fit grids.nc --var sts", 2, ["'sts'", "did you mean sst?"]),
+    ("fit complex_field.npy", 3, ["complex_field.npy", "complex"]),
     ("fit x.npy --test two\\ columns.npy", 3, ["two columns.npy"]),
     # lag, dim and their kin
     ("fit x.npy --lag 0", 2, ["lag 0"]),
@@ -229,6 +265,11 @@ FAULTS = [
     ("fit x.npy --folds 1", 2, ["folds 1"]),
     ("fit x.npy --folds -3", 2, ["folds -3"]),
     ("fit x.npy --seed -1", 2, ["seed -1"]),
+    (f"fit x.npy --seed {10**40}", 2, [str(10**40)]),
+    ("vamp-score x.npy --lag 0", 2, ["lag 0"]),
+    ("vamp-score x.npy --lag 5 --test x.npy", 2, ["x.npy", "--test"]),
+    ("vamp-score missing.npy --lag 5", 5, ["missing.npy"]),
+    ("fit x.npy --features python:leave.py:f", 3, ["leave.py", "line 3", "ends the program"]),
     ("fit x.npy --stride 0", 2, ["--stride 0"]),
     ("fit x.npy --stride -2", 2, ["--stride -2"]),
     ("fit x.npy --begin 100 --end 50", 2, ["--begin 100", "--end 50"]),
@@ -334,8 +375,19 @@ def test_fault(command, code, words, at_shelf):
 
 REAL = [
     "fit missing.npy", "fit nan.npy", f"fit cut.dcd {TOP}", "fit constant.npy",
-    "fit x.npy --lga 3", "transform flipped x.npy",
+    "fit x.npy --lga 3", "transform flipped x.npy", "fit gap.nc",
+    "fit x.npy --features python:leave.py:f",
 ]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "code", "words"), FAULTS, ids=[f[0] for f in FAULTS])
+def test_every_fault_in_a_process(command, code, words, at_shelf):
+    """Every listed fault in a process of its own: exact exit code, two lines, nothing left."""
+    outcome = process(*_arguments(command))
+    told = " / ".join(two_lines(outcome))
+    assert (outcome.code, outcome.out) == (code, "")
+    assert not [word for word in words if word not in told], told
 
 
 @pytest.mark.parametrize("command", REAL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,13 @@ def command(**values: Any) -> None:
     out = Path(values["out"] or Path(values["paths"][0]).stem + "-scores.koopman")
     if any(Path(path).resolve() == out.resolve() for path in values["paths"]):
         raise UsageError(f"{out} is an input", "choose another --out")
-    table = _score(values, _prepared(out, force=values["force"]))
+    fresh = not out.exists()
+    try:
+        table = _score(values, _prepared(out, force=values["force"]))
+    except BaseException:
+        if fresh:
+            _clear(out)
+        raise
     from koopman_cli.report.scoreplot import save_score_figure
     from koopman_cli.report.scores import document, print_scores, write_tables
 
@@ -88,6 +95,15 @@ def command(**values: Any) -> None:
             f"nothing recommended: {table.recommended[0].reason} (the results are written)",
             "try other features or lags; --allow-empty makes this exit 0",
         )
+
+
+def _clear(out: Path) -> None:
+    """Remove a directory in which no cell was finished."""
+    book = out / "cells.jsonl"
+    with suppress(OSError):
+        if book.stat().st_size == 0:
+            book.unlink()
+            out.rmdir()
 
 
 def _prepared(out: Path, *, force: bool) -> Path:
