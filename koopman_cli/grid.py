@@ -24,6 +24,7 @@ from koopman_cli.request import Bound, Request, lifted_moments
 from koopman_cli.types import Lift
 from koopman_cli.units import make_lag
 from koopman_cli.validation import Fold, score_dims
+from koopman_cli.workers import threads_for
 
 #: Blocks that folds are made of: as many as error bars need, few enough to be long.
 GRID_BLOCKS = 20
@@ -148,6 +149,10 @@ class Scorer:
     def _cells(self, request: Request, part: _Part, dims: Sequence[int]) -> list[Candidate]:
         if not dims:
             return []
+        with threads_for(len(part.lift.names)):
+            return self._scored(request, part, dims)
+
+    def _scored(self, request: Request, part: _Part, dims: Sequence[int]) -> list[Candidate]:
         lift = part.lift
         asked, request = request, part.request or request
         begun = time.perf_counter()

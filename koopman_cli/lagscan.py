@@ -29,6 +29,7 @@ from koopman_cli.moments import BlockMoments
 from koopman_cli.request import Request
 from koopman_cli.types import Lag, Lift
 from koopman_cli.units import make_lag
+from koopman_cli.workers import threads_for
 
 #: Blocks of a scan; a few more than an interval needs.
 SCAN_BLOCKS = 25
@@ -103,7 +104,8 @@ def scan_timescales(
     for lag, blocks, precision, first in _moments(stream, request, ordered):
         readings += first
         try:
-            row, found, groups = _at_lag(request, blocks, precision, count)
+            with threads_for(blocks.xx.shape[-1]):
+                row, found, groups = _at_lag(request, blocks, precision, count)
         except SupportError as error:
             row, found, groups = _nothing(blocks, count)
             warnings.append(f"lag {lag} frames: {error}")

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,9 @@ from threadpoolctl import ThreadpoolController
 #: Numbers in the tiles of one task, about. A thread that comes back from a short product waits
 #: for the interpreter longer than the product took, so small tiles go together.
 TASK = 2**20
+
+#: Functions from which the threads of BLAS bring more than they cost.
+NARROW = 200
 
 #: A piece of work, given the buffers of its thread; and what to do with its result.
 Work = Callable[["Buffers"], Any]
@@ -113,6 +117,11 @@ class Workers:
 def one_thread() -> Any:
     """A context in which BLAS keeps to one thread: for many small products."""
     return _blas().limit(limits=1, user_api="blas")
+
+
+def threads_for(width: int) -> Any:
+    """A context for the algebra of so many functions: one thread of BLAS if they are few."""
+    return one_thread() if width < NARROW else nullcontext()
 
 
 def _threads() -> int:
