@@ -92,9 +92,13 @@ class Tally:
         self.features = grouped(names)
         d, k = len(names), functions
         self._partner = np.arange(d)
-        for _, columns in self.features:
-            if len(columns) == 2:
-                self._partner[list(columns)] = columns[::-1]
+        self._first = np.array([columns[0] for _, columns in self.features], np.int64)
+        self._second = np.array(
+            [columns[1] if len(columns) == 2 else -1 for _, columns in self.features], np.int64
+        )
+        paired = self._second >= 0
+        self._partner[self._first[paired]] = self._second[paired]
+        self._partner[self._second[paired]] = self._first[paired]
         self._owner, self._seen = owner, 0
         self._centre, self._unit = np.zeros(d), np.ones(d)
         shapes = ((blocks,), *[(blocks, d)] * 3, (blocks, k), (blocks, k, k), (blocks, d, k))
@@ -136,19 +140,15 @@ class Tally:
         safe = np.where(moving, deviation, 1.0)
         r = np.where(moving[:, None], cross / safe[:, None] / scale, 0.0)
         rho = np.where(moving, partner / safe / safe[self._partner], 0.0)
-        rows = [self._one(r, rho, columns) for _, columns in self.features]
-        return np.clip(np.array(rows), -1.0, 1.0)
-
-    @staticmethod
-    def _one(r: Matrix, rho: Matrix, columns: tuple[int, ...]) -> Matrix:
-        if len(columns) == 1:
-            return np.asarray(r[columns[0]])
-        a, b = r[columns[0]], r[columns[1]]
-        c = float(np.clip(rho[columns[0]], -1.0, 1.0))
-        if 1 - c**2 < 1e-10:
-            return np.asarray(np.abs(a))
-        squared = (a**2 + b**2 - 2 * a * b * c) / (1 - c**2)
-        return np.asarray(np.sqrt(np.clip(squared, 0.0, 1.0)))
+        found = r[self._first].copy()
+        paired = self._second >= 0
+        a, b = r[self._first[paired]], r[self._second[paired]]
+        c = np.clip(rho[self._first[paired]], -1.0, 1.0)[:, None]
+        free = np.maximum(1 - c**2, 1e-10)
+        # Cosine and sine on one line (an angle that hardly moves) count once.
+        squared = np.where(1 - c**2 < 1e-10, a**2, (a**2 + b**2 - 2 * a * b * c) / free)
+        found[paired] = np.sqrt(np.clip(squared, 0.0, 1.0))
+        return np.asarray(np.clip(found, -1.0, 1.0))
 
 
 def block_of(blocks: BlockMoments, wanted: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

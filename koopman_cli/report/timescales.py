@@ -80,8 +80,8 @@ def csv_text(bands: LagBands) -> str:
     """
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    head = ["lag_frames", "lag", "unit", "mode"]
-    table.writerow([*head, "timescale", "low", "high", "reliable", "together"])
+    names = ("lag_frames", "lag", "unit", "mode", "timescale", "low", "high")
+    table.writerow([*names, "reliable", "together"])
     for i, lag in enumerate(bands.lags):
         for m in range(bands.times.shape[1]):
             q = _quantity(bands, i, m)
