@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from koopman_cli.report.drawing import colour, new_figure, readable_unit
+from koopman_cli.report.drawing import colour, new_figure, readable_unit, verbatim
 from koopman_cli.types import FitResult, Quantity
 from koopman_cli.units import SECONDS, convert
 
@@ -57,7 +57,7 @@ def timescales_of_runs(
             if q.low is not None and q.high is not None and q.low > 0:
                 axes.vlines(at, q.low, q.high, color=colour(k), linewidth=1.4)
             axes.plot(at, q.value, "osD^vP"[k % 6], color=colour(k), markersize=4,
-                      label=name if n == 0 else None)  # fmt: skip
+                      label=verbatim(name) if n == 0 else None)  # fmt: skip
     axes.set_yscale("log")
     axes.set_xlabel("mode")
     axes.set_ylabel(f"timescale ({unit})")

@@ -193,6 +193,15 @@ def column_labels(result: FitResult) -> list[str]:
     return labels
 
 
+def verbatim(name: str) -> str:
+    r"""A name from the input as it is: dollars would start a formula.
+
+    >>> verbatim("price ($)")
+    'price (\\$)'
+    """
+    return name.replace("$", r"\$")
+
+
 def pick(modes: Sequence[int] | None, there: int, usual: int) -> list[int]:
     """Columns, from 0, of the modes asked for (numbered from 1), or the usual number of them.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from koopman_cli.report.drawing import colour, fixed_figure, look, pick, place
+from koopman_cli.report.drawing import colour, fixed_figure, look, pick, place, verbatim
 from koopman_cli.types import Correlations, FitResult
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _bars(axes: Axes, found: Correlations, mode: int, *, signed: bool) -> None:
     axes.axvline(0.0, color=look().ink, linewidth=0.6)
     axes.set_xlim(-1.02 if signed else 0.0, 1.02)
     axes.set_xticks([-1, -0.5, 0, 0.5, 1] if signed else [0, 0.25, 0.5, 0.75, 1])
-    axes.set_yticks(range(len(order)), [shorten(found.names[i]) for i in order])
+    axes.set_yticks(range(len(order)), [verbatim(shorten(found.names[i])) for i in order])
     axes.set_ylim(len(order) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -18,6 +18,7 @@ from koopman_cli.report.drawing import (
     look,
     pick,
     place,
+    verbatim,
 )
 from koopman_cli.types import Correlations, FitResult, Projection
 
@@ -84,7 +85,7 @@ def _torsion_plane(result: FitResult, projection: Projection) -> Plane | None:
     if pair is None or projection.torsions is None or not len(projection.torsions):
         return None
     x, y = (np.rad2deg(projection.torsions[:, i]) for i in pair)
-    residue = projection.torsion_names[pair[0]].partition(" ")[2]
+    residue = verbatim(projection.torsion_names[pair[0]].partition(" ")[2])
     edges = np.linspace(-180.0, 180.0, _bins(len(x)) + 1)
     return Plane(x, y, (f"φ {residue} (deg)", f"ψ {residue} (deg)"), (edges, edges), angles=True)
 
@@ -99,7 +100,7 @@ def _input_plane(projection: Projection) -> Plane | None:
     edges = (np.linspace(x.min(), x.max(), n), np.linspace(y.min(), y.max(), n))
     if edges[0][0] == edges[0][-1] or edges[1][0] == edges[1][-1]:
         return None
-    first, second = projection.input_names[:2]
+    first, second = map(verbatim, projection.input_names[:2])
     return Plane(x, y, (first, second), edges, angles=False)
 
 

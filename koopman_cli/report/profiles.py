@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.report.drawing import colour, energy_label, look, new_figure
+from koopman_cli.report.drawing import colour, energy_label, look, new_figure, verbatim
 from koopman_cli.types import FitResult, Projection
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _energy(axes: Axes, result: FitResult, x: Array) -> None:
 
 def _input(projection: Projection) -> tuple[Array, str]:
     assert projection.inputs is not None
-    return np.asarray(projection.inputs[:, 0], float), projection.input_names[0]
+    return np.asarray(projection.inputs[:, 0], float), verbatim(projection.input_names[0])
 
 
 def eigenfunctions(result: FitResult, width_mm: float, modes: Sequence[int]) -> Figure:

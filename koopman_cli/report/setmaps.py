@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from koopman_cli.report.drawing import SEQUENTIAL, fixed_figure, place
+from koopman_cli.report.drawing import SEQUENTIAL, fixed_figure, place, verbatim
 from koopman_cli.types import FitResult
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def coherent_sets(result: FitResult, width_mm: float = 85) -> Figure | None:
             last = row == sets.count - 1
             axes.tick_params(labelbottom=last, labelleft=column == 0)
             if last:
-                axes.set_xlabel(sets.names[0])
+                axes.set_xlabel(verbatim(sets.names[0]))
             if column == 0:
-                axes.set_ylabel(f"set {row + 1}\n{sets.names[1]}", labelpad=1)
+                axes.set_ylabel(f"set {row + 1}\n{verbatim(sets.names[1])}", labelpad=1)
             if row == 0:
                 axes.set_title(title)
     height = sets.count * up + (sets.count - 1) * GAP
