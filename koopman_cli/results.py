@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
+from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time
 from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.spectrum import Context, walks
@@ -77,7 +78,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
             f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
             "share frames: values near 1 only say that"
         )
-    notes = [*judged.notes]
+    notes = [*judged.notes, *_unseen_gap(found, values, gap, floor)]
     model = _model(found, stream, values, tuple(warnings))
     if stream.field is None:
         model = replace(model, domain=training_domain(stream, request.progress))
@@ -107,6 +108,25 @@ def _asymmetric(found: Estimate, values: NDArray[np.complex128] | None) -> list[
     if solver == "reversible" and not symmetric_in_time(found.merged, found.solution, found.dim):
         return [f"{lacks}, and a reversible model averages over what rotates; {cure}"]
     return []
+
+
+def _unseen_gap(
+    found: Estimate, values: NDArray[np.complex128] | None, gap: Gap | None, floor: float | None
+) -> list[str]:
+    """What to do where every linear function is slow, so that no gap after them can be seen."""
+    count = found.solution.rank
+    if gap is None or gap.resolved or found.lift.kind != "identity":
+        return []
+    if values is None or len(values) < count or count >= MAX_AFTER:
+        return []
+    if np.any(values.imag != 0) or not values[-1].real > max(floor or 0.0, np.exp(-1.0)):
+        return []
+    who = "the only function is" if count == 1 else f"all {count} functions are"
+    told = (
+        f"{who} slow, so no gap after it can be seen: --model edmd takes further functions of the "
+        f"same columns; without a gap, koopman states RUN --count {count + 1}"
+    )
+    return [told]
 
 
 def _context(found: Estimate, stream: FeatureStream, floor: float | None) -> Context:
