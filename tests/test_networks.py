@@ -15,7 +15,7 @@ from koopman_cli.lifts.network import ACTIVATIONS
 from koopman_cli.networks.frames import Frames, inner_split, laid_out, standards, starts
 from koopman_cli.networks.fused import Fused
 from koopman_cli.networks.hardware import compare
-from koopman_cli.networks.loss import LOSSES, batch_score
+from koopman_cli.networks.loss import LOSSES, batch_score, score_and_slope
 from koopman_cli.networks.recipe import Job, Recipe, mixed
 from koopman_cli.networks.shape import Mode, Shape, arrays_of, forward, initial
 from koopman_cli.networks.stack import Engine, Stack
@@ -47,6 +47,18 @@ def test_gradient_is_right_at_close_singular_values(loss, split):
     """
     pairs = pairs_with([0.8, 0.8 - split, 0.2], n=30).requires_grad_()
     assert torch.autograd.gradcheck(lambda p: batch_score(p, loss), (pairs,), atol=1e-7)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_slope_that_is_written_out_is_autograds(loss, ridge):
+    """The derivative used in training equals that of the score by autograd to 1e-12."""
+    pairs = torch.cat([pairs_with([0.8, 0.4]), pairs_with([0.9, 0.1], seed=1)]).requires_grad_()
+    score = batch_score(pairs, loss, ridge)
+    (wanted,) = torch.autograd.grad(score.sum(), pairs)
+    ours, slope = score_and_slope(pairs.detach(), loss, ridge)
+    assert torch.allclose(ours, score.detach(), rtol=1e-12)
+    assert torch.allclose(slope, wanted, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("split", [0.3, 0.0])

@@ -132,13 +132,14 @@ def test_a_hopeless_learning_rate_ends():
 def test_nan_in_the_loss_keeps_the_last_good_weights(monkeypatch):
     """Scores that turn NaN for good leave the best weights from before, after a few attempts."""
     calls, limit = [0], [10**9]
-    original = stack_module.batch_score
+    original = stack_module.score_and_slope
 
     def broken(*args):
         calls[0] += 1
-        return original(*args) * (1.0 if calls[0] <= limit[0] else torch.nan)
+        score, slope = original(*args)
+        return score * (1.0 if calls[0] <= limit[0] else torch.nan), slope
 
-    monkeypatch.setattr(stack_module, "batch_score", broken)
+    monkeypatch.setattr(stack_module, "score_and_slope", broken)
     linear = replace(SMALL, softmax=False, outputs=2)
     before = trained(hopping(), replace(linear, epochs=2))
     limit[0], calls[0] = calls[0], 0

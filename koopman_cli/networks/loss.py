@@ -21,25 +21,27 @@ Tensor = Any
 LOSSES = ("vamp1", "vamp2", "vampe", "reversible")
 
 
-def batch_covariances(pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Centred C00, C01, C11 of functions of lagged pairs (S, 2, n, k), each (S, k, k), float64."""
+def centred(pairs: Tensor, *, reversible: bool) -> Tensor:
+    """Functions (S, 2, n, k) in float64 less their means, of both ends together if reversible."""
     z = pairs.double()
-    z = z - z.mean(dim=2, keepdim=True)
-    x, y = z[:, 0], z[:, 1]
-    n = z.shape[2]
-    xt = x.transpose(1, 2) / n
-    return xt @ x, xt @ y, y.transpose(1, 2) @ y / n
+    return z - z.mean(dim=(1, 2) if reversible else 2, keepdim=True)
 
 
-def reversible_covariances(pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """C0, C1, C0 with every pair counted in both directions of time."""
-    z = pairs.double()
-    z = z - z.mean(dim=(1, 2), keepdim=True)
-    x, y = z[:, 0], z[:, 1]
-    n = 2 * z.shape[2]
+def covariances(z: Tensor, *, reversible: bool) -> tuple[Tensor, ...]:
+    """C00, C01, C11 of centred functions, each (S, k, k); C0, C1 with pairs counted both ways."""
+    x, y, n = z[:, 0], z[:, 1], z.shape[2]
     xt, yt = x.transpose(1, 2), y.transpose(1, 2)
-    c0, c1 = (xt @ x + yt @ y) / n, (xt @ y + yt @ x) / n
-    return c0, c1, c0
+    if reversible:
+        return (xt @ x + yt @ y) / (2 * n), (xt @ y + yt @ x) / (2 * n)
+    return xt @ x / n, xt @ y / n, yt @ y / n
+
+
+def _score_of(c: tuple[Tensor, ...], loss: str, ridge: float) -> Tensor:
+    if loss == "vampe":
+        return _own_vampe(c, ridge)
+    if loss == "reversible":
+        c = *c, c[0]
+    return vamp_score(*c, r=1 if loss == "vamp1" else 2, ridge=ridge)
 
 
 def batch_score(pairs: Tensor, loss: str = "vamp2", ridge: float = 0.0) -> Tensor:
@@ -52,14 +54,45 @@ def batch_score(pairs: Tensor, loss: str = "vamp2", ridge: float = 0.0) -> Tenso
     >>> bool((batch_score(torch.cat([x, x], 1)) - 3).abs() < 1e-9)
     True
     """
-    cov = reversible_covariances if loss == "reversible" else batch_covariances
-    c = cov(pairs)
-    if loss == "vampe":
-        return _own_vampe(c, ridge)
-    return vamp_score(*c, r=1 if loss == "vamp1" else 2, ridge=ridge)
+    reversible = loss == "reversible"
+    return _score_of(
+        covariances(centred(pairs, reversible=reversible), reversible=reversible), loss, ridge
+    )
 
 
-def _own_vampe(c: tuple[Tensor, Tensor, Tensor], ridge: float) -> Tensor:
+def score_and_slope(pairs: Tensor, loss: str, ridge: float = 0.0) -> tuple[Tensor, Tensor]:
+    """The score of :func:`batch_score` and its derivative with respect to the functions.
+
+    Autograd differentiates the score by the small covariances; from there it is
+
+        d/dX = (X (G00 + G00') + Y G01') / n,   d/dY = (X G01 + Y (G11 + G11')) / n
+
+    written out, which spares a chain of operations on long arrays.
+    """
+    import torch
+
+    reversible = loss == "reversible"
+    with torch.no_grad():
+        z = centred(pairs, reversible=reversible)
+        c = covariances(z, reversible=reversible)
+    for m in c:
+        m.requires_grad_()
+    with torch.enable_grad():
+        score = _score_of(c, loss, ridge)
+        found = torch.autograd.grad(score.sum(), c)
+    with torch.no_grad():
+        g01 = found[1]
+        g00, g11 = (g + g.transpose(1, 2) for g in (found[0], found[-1]))
+        if reversible:
+            # C0 and C1 are means over both directions: half of each slope, and C0 has both ends.
+            g01 = (g01 + g01.transpose(1, 2)) / 2
+            g00 = g11 = g00 / 2
+        x, y, n = z[:, 0], z[:, 1], z.shape[2]
+        ends = x @ g00 + y @ g01.transpose(1, 2), x @ g01 + y @ g11
+        return score.detach(), (torch.stack(ends, dim=1) / n).to(pairs.dtype)
+
+
+def _own_vampe(c: tuple[Tensor, ...], ridge: float) -> Tensor:
     """VAMP-E of the functions that the covariances themselves determine, held fixed."""
     import torch
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from koopman_cli.networks.fused import Fused, can_fuse
-from koopman_cli.networks.loss import batch_score
+from koopman_cli.networks.loss import score_and_slope
 from koopman_cli.networks.recipe import mixed
 from koopman_cli.networks.shape import Mode, Shape, forward, initial
 
@@ -127,26 +127,22 @@ class Engine:
 
         n, _, size, _ = x.shape
         rows, frames = self._flat(stack.rows, x)
+        k = self.shape.functions
         if self.fused is None:
             leaf = rows.detach().requires_grad_()
-            out = forward(
-                self.shape, leaf, frames, self._mode(stack, train=True, generator=generator)
-            )
-        else:
-            with torch.no_grad():
-                leaf = out = self.fused.forward(rows, frames).detach()
-            leaf.requires_grad_()
-        pairs = out.view(n, 2, size, -1)[..., : self.shape.functions]
-        score = batch_score(pairs, self.loss, self.ridge)
-        score.sum().backward()
-        if self.fused is None:
-            return score.detach(), leaf.grad.view(n, -1)
-        leaf.requires_grad_(requires_grad=False)
+            mode = self._mode(stack, train=True, generator=generator)
+            out = forward(self.shape, leaf, frames, mode).view(n, 2, size, -1)
+            score, slope = score_and_slope(out.detach()[..., :k], self.loss, self.ridge)
+            out[..., :k].backward(slope)
+            return score, leaf.grad.view(n, -1)
         if self.gradient is None or self.gradient.shape != rows.shape:
             self.gradient = torch.empty_like(rows)
         with torch.no_grad():
-            self.fused.backward(leaf.grad, rows, self.gradient)
-        return score.detach(), self.gradient.view(n, -1)
+            out = self.fused.forward(rows, frames).view(n, 2, size, -1)
+            score, slope = score_and_slope(out[..., :k], self.loss, self.ridge)
+            whole = torch.nn.functional.pad(slope, (0, out.shape[3] - k))
+            self.fused.backward(whole.view(*frames.shape[:2], -1), rows, self.gradient)
+        return score, self.gradient.view(n, -1)
 
     def step(self, stack: Stack, x: Tensor, generator: Tensor = None) -> None:
         """One step of every network of a stack on its own batch (N, 2, B, d), in place.
