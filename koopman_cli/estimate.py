@@ -246,6 +246,7 @@ def _scored(
     used = min(keep_pairs(solution.eigenvalues, min(dim, solution.rank)), solution.rank)
     score = score_dims(total, solve, parts, [used], merged.n_blocks)[0]
     notes, said = _about_folds(found, score, folds if test is None else None)
+    said += _overfitted(found, score) if flow else ()
     return replace(
         found,
         dim=used,
@@ -256,6 +257,21 @@ def _scored(
         warnings=(*warnings, *score.warnings, *said),
         rivals=_rivals(bound, parts, used) if flow else (),
     )
+
+
+def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
+    """A warning where held-out data keep, beyond two errors, less than half of what a flow's
+    modes score on training data.
+    """
+    told, rank = score.vampe, found.request.settings.pod_rank
+    if told.test is None or told.test + 2 * (told.stderr or 0.0) > (1 + told.train) / 2:
+        return ()
+    said = (
+        f"rank {rank} over-fits: VAMP-E is {told.train:.3g} on the training data and "
+        f"{told.test:.3g} on held-out data (1: the constant alone); compare ranks with koopman "
+        f"vamp-score --set {found.request.name}.rank=5,10,20"
+    )
+    return (said,)
 
 
 def _with_partner(choice: DimChoice, found: Estimate) -> DimChoice:

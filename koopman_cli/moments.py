@@ -281,7 +281,8 @@ class BlockMoments:
                 groups[-1].append(region)
                 if (int(self.trajectory[region]), int(self.stop[region])) in stops:
                     groups.append([])
-        return self._grouped([g for g in groups if g])
+        groups = [g for g in groups if g]
+        return self if all(len(group) == 1 for group in groups) else self._grouped(groups)
 
     def _groups(self, min_frames: float) -> list[list[int]]:
         groups: list[list[int]] = []

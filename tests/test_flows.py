@@ -140,6 +140,22 @@ def test_optimised_dmd_is_not_damped_by_noise():
         assert np.angle(values[0]) == pytest.approx(0.5, abs=1e-3)
 
 
+def test_a_rank_that_over_fits_is_said():
+    """The default rank of sea-surface temperatures fits noise: said, with both scores and what
+    to compare; a rank that held-out data support is not.
+    """
+    options = {"lag": "3", "folds": 5}
+    read = ReadOptions(anomaly="cycle:12", detrend="linear")
+    told = [
+        [w for w in run(SST, read, rank=rank, **options).warnings if "over-fits" in w]
+        for rank in (0, 10)
+    ]
+    assert len(told[0]) == 1
+    assert "held-out" in told[0][0]
+    assert "--set dmd.rank=" in told[0][0]
+    assert told[1] == []
+
+
 def decaying(seed):
     """Six noisy sensors of a decaying rotation, lambda = .99 exp(.3 i)."""
     rng = np.random.default_rng(seed)
@@ -384,3 +400,18 @@ def test_figures_of_fields(wake, enso):
             assert figure.get_size_inches()[0] * 25.4 == pytest.approx(85)
     titles = [a.get_title(loc="left") for a in draw(wake, "modes").axes]
     assert any("f = 0.1791" in t and "growth" in t for t in titles)
+
+
+def test_maps_show_every_variable(wake):
+    """Modes and reconstruction of a field of two variables are drawn for both: two maps and a
+    colour bar per variable and mode, three maps and bars per variable.
+    """
+    from koopman_cli.report.fieldmaps import reconstruction as compared
+    from koopman_cli.report.modemaps import modes as maps_of
+
+    figure = maps_of(wake, modes=[2, 4])
+    assert len(figure.axes) == 2 * 2 * 3
+    named = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert named == ["u", "v", "u", "v"]
+    titles = [axes.get_title(loc="left") for axes in compared(wake).axes[::2]]
+    assert [t[0] for t in titles] == ["u", "u", "d", "v", "v", "d"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Margins in mm: left of the first map, between two, right (colour bar), above and below.
-LEFT, BETWEEN, RIGHT, TITLE, BOTTOM, BAR = 12.5, 2.5, 16.5, 4.5, 9.0, 2.0
+LEFT, BETWEEN, RIGHT, TITLE, BOTTOM, BAR = 12.5, 2.5, 18.0, 4.5, 9.0, 2.0
 
 #: Variables of a field that are drawn.
 MAX_VARIABLES = 3

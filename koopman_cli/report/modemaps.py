@@ -154,8 +154,10 @@ def _mode_rows(
             frame_map(axes, plane, left=k == 0, bottom=last and v == count - 1)
             if k == 0 and v == 0:
                 axes.set_title(title, loc="left", pad=2.5)
+            if k == 0 and count > 1:
+                white = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.0}
+                axes.text(0.02, 0.94, geometry.variables[v], transform=axes.transAxes,
+                          ha="left", va="top", bbox=white)  # fmt: skip
         at = LEFT + len(parts) * (width + BETWEEN) - BETWEEN + 1.5
         side = place(figure, at, level, BAR, up)
-        unit, name = geometry.units[v], geometry.variables[v]
-        label = unit if count == 1 else f"{name} ({unit})" if unit else name
-        colour_bar(figure, drawn, side, label, signed=True)
+        colour_bar(figure, drawn, side, geometry.units[v], signed=True)
