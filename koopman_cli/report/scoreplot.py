@@ -87,6 +87,9 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
             _finish(axes, found.lag, sorted({c.dim for _, c in cells}))
         for axes in list(panels.flat)[len(shown) :]:
             axes.set_visible(False)
+        # One label for all panels: under each it would run into its neighbours.
+        figure.supxlabel("dim (functions besides the constant)", fontsize="medium")
+        figure.supylabel("held-out VAMP-E", fontsize="medium")
         keys = {
             label: h
             for a in panels.flat
@@ -101,8 +104,6 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
 def _finish(axes: Axes, lag: Lag, dims: list[int]) -> None:
     axes.set_title(f"lag {lag_text(lag)}")
     axes.set_xticks(dims if len(dims) <= 12 else dims[:: -(-len(dims) // 12)])
-    axes.set_xlabel("dim (functions besides the constant)")
-    axes.set_ylabel("held-out VAMP-E")
 
 
 def save_score_figure(table: ScoreTable, folder: Path) -> Path:
