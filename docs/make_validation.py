@@ -88,6 +88,26 @@ def commit() -> str:
     return f"{name} with local changes" if changed else name
 
 
+def gathered(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for all cases of a test that measures nothing but whether they hold."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        test = row["node"].partition("[")[0]
+        found.setdefault(row["node"] if row.get("measured") else test, []).append(row)
+    told = []
+    for cases in found.values():
+        if len(cases) == 1:
+            told += cases
+            continue
+        held = sum(case["outcome"] == "held" for case in cases)
+        failed = any(case["outcome"] == "FAILED" for case in cases)
+        claim = cases[0]["claim"].rpartition(" (")[0]
+        measured = f"{held} of {len(cases)} cases"
+        outcome = "FAILED" if failed else "held" if held else "not run"
+        told.append({"claim": claim, "measured": measured, "outcome": outcome})
+    return told
+
+
 def page(rows: Sequence[dict[str, Any]]) -> str:
     """The page."""
 
@@ -103,7 +123,7 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
         "| claim | measured | seeds | outcome |",
         "|---|---|---|---|",
     ]
-    for row in rows:
+    for row in gathered(rows):
         cells = (row["claim"], row.get("measured", ""), row.get("seeds", ""), row["outcome"])
         lines.append(f"| {' | '.join(cell(c) for c in cells)} |")
     return HEAD + "\n".join(lines) + "\n"
