@@ -116,7 +116,11 @@ def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
         for m in range(bands.times.shape[1]):
             own = colour(m)
             ends = bands.low[:, m] * scale, bands.high[:, m] * scale
-            axes.fill_between(lags, *ends, color=own, alpha=0.25, linewidth=0)
+            # What is left of a mode below its lag is noise: its band is there, not in the way.
+            above = bands.times[:, m] * scale >= lags
+            above[1:] |= above[:-1].copy()
+            for where, alpha in ((above, 0.25), (~above, 0.07)):
+                axes.fill_between(lags, *ends, where=where, color=own, alpha=alpha, linewidth=0)
             axes.plot(lags, bands.times[:, m] * scale, "o-", color=own, markersize=2,
                       label=f"mode {m + 1}")  # fmt: skip
         axes.set_xscale("log")
@@ -164,7 +168,7 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
     if every > 1:
         say(f"Every {_ordinal(every)} of {len(bands.lags)} lags is shown; all are in the csv file.")
     if any(bands.together[i] for i in range(0, len(bands.lags), every)):
-        say("Modes joined by + cannot be told apart at that lag: each has the interval of both.")
+        say("Modes joined by + cannot be told apart at that lag: each has the interval of all.")
     say("")
     found = (
         ""
