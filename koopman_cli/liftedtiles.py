@@ -94,7 +94,9 @@ class LiftedRun(SegmentRun):
 
     def evaluate(self, raw: NDArray[Any], buffer: NDArray[Any]) -> None:
         """Fill a buffer with z of raw frames."""
-        into = getattr(self.function, "into", None)
+        # Some functions can fill rows of a tile themselves, if these are of their own type.
+        fits = getattr(self.function, "dtype", None) == self.dtype
+        into = getattr(self.function, "into", None) if fits else None
         for at in range(0, len(raw), ROWS):
             part = raw[at : at + ROWS]
             rows = buffer[at : at + len(part), :-1]

@@ -65,3 +65,24 @@ def test_triangular_product_with_rows_of_a_wider_array(dtype):
     assert np.allclose(whole, wanted, rtol=1e-5 if dtype == np.float32 else 1e-13, atol=1e-6)
     with pytest.raises(ValueError, match="contiguous"):
         LowerTriangular(lower).times(whole[:5, :5].T)
+
+
+def test_landmarks_too_close_for_single_precision():
+    """Float32 tiles take a kernel that must be evaluated in float64: same moments to 1e-5."""
+    from koopman_cli.lifts.kernel import Basis, function, kernel_lift
+    from koopman_cli.lifts.kernelfunctions import Kernel, parse_kernel
+
+    rng = np.random.default_rng(2)
+    x = rng.uniform(-1, 1, (3000, 2)).astype(np.float32)
+    kernel = Kernel(parse_kernel("gaussian@0.3", ["x", "y"]))
+    lift = kernel_lift(x, kernel, Basis(WIDTH, "uniform"))
+    data = FeatureStream.from_arrays(x)
+    width = len(lift.names)
+    assert width >= 128
+    chosen = function(lift, single=True)
+    assert chosen(x[:1]).dtype == np.float64
+    found, told = accumulate(data, [2], lift=(width, chosen), precision="float32")
+    exact, _ = accumulate(data, [2], lift=(width, chosen), precision="float64")
+    assert told == "float32"
+    a, b = (m.total().covariances().c01 for m in (found, exact))
+    assert np.abs(a - b).max() < 1e-5
