@@ -125,7 +125,10 @@ class Request:
             members = [self.settings, *(r.settings for r in self.companions)]
             found = self.settings.fit_company(members, training)
             self.shelf.update({(m, repr(data)): f for m, f in zip(members, found, strict=True)})
-        return iter(self.shelf[self.settings, repr(data)])
+        own = self.shelf[self.settings, repr(data)]
+        if parts[0] is None:
+            self.settings.accepted(own[0])
+        return iter(own)
 
     def with_companions(self, others: Sequence[Request]) -> Request:
         """The request with those of the others whose lifts can be fitted together with its own."""

@@ -370,6 +370,28 @@ def test_settings_of_one_shape_are_trained_together(monkeypatch):
     assert all(cell.score.vamp2.test > 2 for cell in table.cells)
 
 
+def test_settings_that_collapse_are_trained_once_and_refused_each(monkeypatch):
+    """Where the networks of every setting of a grid collapse, each is refused after the one
+    training of all, and the grid ends with exit 4.
+    """
+    from koopman_cli.networks import train as module
+    from koopman_cli.scores import GridOptions, score_grid
+
+    runs = []
+    original = module.Trainer.run
+    monkeypatch.setattr(module.Trainer, "run", lambda self: (runs.append(1), original(self)))
+    two = np.sign(hopping()[:, :1] - 1.5)
+    x = two + 0.01 * np.random.default_rng(0).standard_normal(two.shape)
+    settings = {"outputs": ("6",), "layers": ("8x8",), "rate": ("1e-3", "2e-3"),
+                "epochs": ("1",), "restarts": ("1",)}  # fmt: skip
+    options = GridOptions(models=("vampnet",), lags=("1",), dims=(1,), folds=3,
+                          settings={"vampnet": settings}, device="cpu")  # fmt: skip
+    with pytest.raises(SupportError) as caught:
+        score_grid(x, options)
+    assert str(caught.value).count("1 network collapsed") == 2
+    assert len(runs) == 1
+
+
 def test_the_report_tells_of_all_restarts():
     """Notes of a lift give best, median, collapsed, device and batch."""
     request = Request.of("vampnet", {"outputs": "3", "layers": "8x8", "epochs": "3",

@@ -105,6 +105,10 @@ class Family(ABC):
         """Lifts of several settings of one company for several training sets, by setting."""
         return [list(member.fit_lifts(parts)) for member in members]
 
+    def accepted(self, lift: Lift) -> Lift:
+        """A lift that was fitted to all data; an error where it is of no use."""
+        return lift
+
     def fit_lift(self, part: Training) -> Lift:
         """The lift of a training set."""
         stream = part.stream

@@ -162,20 +162,17 @@ class NetworkSettings(Family):
 
     def fit_lifts(self, parts: Sequence[Training]) -> Iterator[Lift]:
         """Train the networks of all training sets as one."""
-        return iter(self.fit_company([self], parts)[0])
+        found = self.fit_company([self], parts)[0]
+        if parts[0].ranges is None:
+            self.accepted(found[0])
+        return iter(found)
 
     def fit_lift(self, part: Training) -> Lift:
         """Train the networks of one training set."""
         return next(self.fit_lifts([part]))
 
     def fit_company(self, members: Sequence[Family], parts: Sequence[Training]) -> list[list[Lift]]:
-        """Train the networks of several settings and training sets as one; lifts by setting.
-
-        Raises
-        ------
-        SupportError
-            If all networks of some settings collapse on all data.
-        """
+        """Train the networks of several settings and training sets as one; lifts by setting."""
         from koopman_cli.networks.frames import laid_out
         from koopman_cli.networks.recipe import Job
         from koopman_cli.networks.train import How, train
@@ -191,14 +188,12 @@ class NetworkSettings(Family):
         stage = "all" if first.ranges is None else "folds"
         how = How(first.device, place=first.place, stage=stage, progress=first.progress)
         lifts = iter(train(first.stream, first.lag, jobs, how))
-        found = [[next(lifts) for _ in parts] for _ in members]
-        if first.ranges is None:
-            self._refuse_collapsed(found[0][0])
-        return found
+        return [[next(lifts) for _ in parts] for _ in members]
 
-    def _refuse_collapsed(self, lift: Lift) -> None:
+    def accepted(self, lift: Lift) -> Lift:
+        """The lift; SupportError where all networks of these settings collapsed."""
         if not lift.settings["collapsed"]:
-            return
+            return lift
         count = len(lift.settings["restarts"])
         raise SupportError(
             f"{'all ' if count > 1 else ''}{count} network{'s' * (count > 1)} collapsed: outputs "
@@ -213,10 +208,11 @@ class NetworkSettings(Family):
         lost = [s["status"].count(word) for word in ("collapsed", "diverged")]
         again = f", {s['retries']} started afresh" if s["retries"] else ""
         several = len(s["restarts"]) > 1
+        held = "" if s["megabytes"] is None else f" (frames stay there: {s['megabytes']:g} MB)"
         told = (
             f"{len(s['restarts'])} network{'s' * several}: held-out VAMP-E best "
             f"{max(scores):.4g}, median {np.median(scores):.4g}; {lost[0]} collapsed, {lost[1]} "
-            f"diverged{again}; {s['together']} trained together on {s['device']} in batches of "
-            f"{s['batch']} pairs"
+            f"diverged{again}; {s['together']} trained together on {s['device']}{held} in batches "
+            f"of {s['batch']} pairs"
         )
         return told, *s["said"]

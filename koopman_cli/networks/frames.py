@@ -176,6 +176,10 @@ class Piece:
         return index[low:high] - self.first
 
 
+def _itemsize(dtype: Any) -> int:
+    return 8 if "64" in str(dtype) else 4
+
+
 @dataclass
 class Frames:
     """Frames of a stream, standardised, on a device.
@@ -201,10 +205,15 @@ class Frames:
         place : device and dtype
         """
         device, dtype = place
-        row = stream.n_features * (8 if "64" in str(dtype) else 4)
+        row = stream.n_features * _itemsize(dtype)
         resident = stream.n_frames * row <= limit
         size = stream.n_frames if resident else max(4 * lag + 2, limit // (2 * row), 1000)
         return cls(stream, lag, base, device, dtype, size, resident)
+
+    @property
+    def bytes(self) -> int:
+        """What all frames take on the device."""
+        return self.stream.n_frames * self.stream.n_features * _itemsize(self.dtype)
 
     def pieces(self) -> Iterator[Piece]:
         """All frames once, in time order."""

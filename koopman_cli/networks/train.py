@@ -204,6 +204,7 @@ class Prepared:
             "batch": self.trainer.clock.size,
             "together": len(self.owner),
             "device": str(t.frames.device),
+            "megabytes": round(t.frames.bytes / 1e6, 1) if t.frames.resident else None,
             "said": [*self.trainer.said, *(place.said if place else [])],
         }
         return Lift("network", _names(shape), settings, arrays)
