@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.coarse import committor
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.states import Question, find_states
@@ -42,7 +41,6 @@ class Assigned:
 
     memberships : one (frames, count) array per trajectory
     examples : per state, rows (trajectory, row, frame as read), nearest to its core first
-    committor : per state, probability to reach the end before the start; None if not asked for
     """
 
     states: States
@@ -50,7 +48,6 @@ class Assigned:
     trajectories: tuple[Trajectory, ...]
     memberships: tuple[Matrix, ...]
     examples: tuple[NDArray[np.int64], ...]
-    committor: Matrix | None = None
 
 
 def slow_functions(model: Model) -> tuple[Matrix, Matrix, NDArray[np.complex128]]:
@@ -133,15 +130,12 @@ def assign_states(
     _check_modes(result, values, n - 1)
     trajectories, stream = read_again(result, progress)
     passed = SlowPass.of(stream, evaluator(result.model.lift), mean, functions[:, : n - 1])
-    states = find_states(passed, _question(result, passed, (values, chosen_by)), progress)
+    asked = replace(_question(result, passed, (values, chosen_by)), between=between)
+    states = find_states(passed, asked, progress)
     simplex = np.asarray(states.matrix, np.float64)
     psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]
     chi = tuple(_memberships(simplex, part) for part in psi)
-    path = None
-    if between is not None:
-        p = np.array(states.transition_matrix)
-        path = committor(p, [between[0]], [between[1]])
-    return Assigned(states, stream, trajectories, chi, _examples(stream, psi, chi, samples), path)
+    return Assigned(states, stream, trajectories, chi, _examples(stream, psi, chi, samples))
 
 
 def _memberships(matrix: Matrix, psi: Matrix) -> Matrix:

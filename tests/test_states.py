@@ -256,6 +256,30 @@ def test_number_of_states_can_be_chosen(ala2):
     assert koopman("states", ala2, "--count", 1).returncode == 2
 
 
+def test_transitions_and_committors_have_intervals(tmp_path):
+    """Of a chain 0 - 1 - 2 the committor of the middle is in its interval, like each transition."""
+    steps, _ = three_state_chain(60_000, 0)
+    noise = 0.01 * np.random.default_rng(1).standard_normal((len(steps), 2))
+    np.save(tmp_path / "chain.npy", np.eye(3)[steps][:, :2] + noise)
+    path, run = tmp_path / "chain.npy", tmp_path / "run"
+    result = fit([str(path)], FitOptions(model="tica", lag="1", dim="2", folds=0))
+    write_run(result, run, figures=False)
+    asked = ("states", run, "--count", 3, "--committor", "2,3")
+    done = koopman(*asked, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [told["committor"][i]["value"] for i in (1, 2)] == [0, 1]
+    middle = told["committor"][0]
+    assert middle["low"] < 0.5 < middle["high"]
+    assert middle["high"] - middle["low"] < 0.2
+    own = told["states"]
+    for i in range(3):
+        low, high = (own[f"transition_matrix_{side}"][i][i] for side in ("low", "high"))
+        assert low < own["transition_matrix"][i][i] < high
+    assert f"1: {middle['value']:.3g} [" in koopman(*asked).stdout
+    assert koopman("states", run, "--count", 3, "--committor", "1,1").returncode == 2
+
+
 def test_coherences_have_no_states(tmp_path):
     """States of a driven system are refused with the reason."""
     angle = np.cumsum(0.25 + 0.2 * np.random.default_rng(0).standard_normal(20_000))

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.coarse import first_passages, lifetimes
+from koopman_cli.analysis.coarse import committor, first_passages, lifetimes
 from koopman_cli.analysis.pcca import Simplex, simplex
 from koopman_cli.analysis.resampling import Totals, resampled
 from koopman_cli.analysis.slowpass import SlowPass
@@ -52,6 +52,7 @@ class Question:
     reversible : average both directions of time
     chosen_by : "gap" or "user"
     slowest : slowest timescale in frames
+    between : two states, numbered from 0, of a committor
     """
 
     lag: Lag
@@ -62,6 +63,7 @@ class Question:
     slowest: float
     reliable: bool = True
     seed: int = 0
+    between: tuple[int, int] | None = None
 
 
 def find_states(passed: SlowPass, asked: Question, progress: Progress = no_progress) -> States:
@@ -98,11 +100,31 @@ def _found(passed: SlowPass, asked: Question, progress: Progress) -> States:
         numbers = resampled(moments, lambda t: _numbers(t, n, asked.reversible))
         _check_sound(numbers[0], n)
         test = _chapman_kolmogorov(moments, n, asked)
+        path = _committor(moments, n, asked)
     except np.linalg.LinAlgError:
         raise SupportError(
             "the memberships of the states are not independent", "take fewer states with --count"
         ) from None
-    return _describe(passed, asked, (replace(found, matrix=matrix), n), numbers, test)
+    states = _describe(passed, asked, (replace(found, matrix=matrix), n), numbers, test)
+    return replace(states, committor=path)
+
+
+def _committor(blocks: BlockMoments, n: int, asked: Question) -> tuple[Quantity, ...] | None:
+    """The committor between two states with its intervals, if asked for."""
+    if asked.between is None:
+        return None
+    start, end = ([state] for state in asked.between)
+
+    def paths(totals: Totals) -> Matrix:
+        p = transition_matrices(totals, n, reversible=asked.reversible)[:, 0]
+        return np.stack([committor(one, start, end) for one in p])
+
+    value, influence, stack = resampled(blocks, paths)
+    return _probabilities(value, stack.error(influence), student(len(influence)))
+
+
+def _probabilities(value: Matrix, error: Matrix, t: float) -> tuple[Quantity, ...]:
+    return tuple(population(float(v), float(e), t) for v, e in zip(value, error, strict=True))
 
 
 def _check_sound(value: Matrix, n: int) -> None:
@@ -199,9 +221,10 @@ def _describe(
     error = stack.error(influence)
     t = student(len(influence))
     step, unit = asked.lag.value, asked.lag.unit
-    soft = tuple(population(float(value[i]), float(error[i]), t) for i in range(n))
-    hard = tuple(population(float(value[n + i]), float(error[n + i]), t) for i in range(n))
+    soft = _probabilities(value[:n], error[:n], t)
+    hard = _probabilities(value[n : 2 * n], error[n : 2 * n], t)
     p, at = value[2 * n : 2 * n + n * n].reshape(n, n), 2 * n + n * n
+    spread = error[2 * n : at].reshape(n, n)
     stays = tuple(duration(value[at + i], error[at + i], (t, step, unit)) for i in range(n))
     at += n
     passages = tuple(
@@ -231,6 +254,7 @@ def _describe(
         chapman_kolmogorov=test,
         reliable=asked.reliable,
         notes=notes,
+        transitions=tuple(_probabilities(*row, t) for row in zip(p, spread, strict=True)),
     )
 
 

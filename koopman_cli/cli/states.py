@@ -11,6 +11,7 @@ from koopman_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from koopman_cli.states import Assigned
+    from koopman_cli.types import Quantity
 
 
 @click.command(short_help="metastable states of a RUN, and frames that show them")
@@ -67,17 +68,24 @@ def _pair(text: str | None) -> tuple[int, int] | None:
 
 def _print(found: Assigned, folder: str, *, as_json: bool) -> None:
     from koopman_cli.cli.output import print_json, say
-    from koopman_cli.report.json import states
+    from koopman_cli.report.json import quantity, states
 
+    told = found.states.committor
     if as_json:
-        path = None if found.committor is None else found.committor.tolist()
+        path = None if told is None else [quantity(q) for q in told]
         print_json({"states": states(found.states), "committor": path, "folder": folder})
         return
     from koopman_cli.report.statetext import render_states
     from koopman_cli.report.text import print_rendered
 
     print_rendered(lambda console: render_states(found.states, console))
-    if found.committor is not None:
-        told = ", ".join(f"{i + 1}: {q:.3g}" for i, q in enumerate(found.committor))
-        say(f"Committor by state: {told}")
+    if told is not None:
+        parts = [f"{i + 1}: {_with_interval(q)}" for i, q in enumerate(told)]
+        say(f"Committor by state: {', '.join(parts)}")
     say(f"Written to {folder}")
+
+
+def _with_interval(q: Quantity) -> str:
+    if q.low is None or q.high is None:
+        return f"{q.value:.3g}"
+    return f"{q.value:.3g} [{q.low:.3g}, {q.high:.3g}]"

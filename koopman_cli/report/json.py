@@ -145,11 +145,20 @@ def states(found: States | None) -> dict[str, Any] | None:
         },
         "lifetimes": [quantity(q) for q in found.lifetimes],
         "transition_matrix": [[number(x) for x in row] for row in found.transition_matrix],
+        "transition_matrix_low": _edges(found, "low"),
+        "transition_matrix_high": _edges(found, "high"),
         "mfpt": [[quantity(q) for q in row] for row in found.mfpt],
         "chapman_kolmogorov": None
         if test is None
         else {"p": number(test.p), "verdict": test.verdict},
     }
+
+
+def _edges(found: States, side: str) -> list[list[float | None]] | None:
+    """Lower or upper ends of the intervals of the transition matrix."""
+    if found.transitions is None:
+        return None
+    return [[number(getattr(q, side)) for q in row] for row in found.transitions]
 
 
 def _coherent(found: CoherentSets | None) -> dict[str, Any] | None:

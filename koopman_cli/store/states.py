@@ -24,6 +24,7 @@ _HINTS: dict[str, Any] = {
     "chapman_kolmogorov": ChapmanKolmogorov | None,
     "reliable": bool,
     "notes": tuple[str, ...],
+    "transitions": tuple[tuple[Quantity, ...], ...] | None,
 }
 
 
@@ -45,6 +46,9 @@ def states_from_plain(told: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> 
     >>> states_from_plain(states_to_plain(made), arrays).soft == made.soft
     True
     """
-    values: dict[str, Any] = {name: from_plain(hint, told[name]) for name, hint in _HINTS.items()}
+    # What came later than the file is left at its default.
+    values: dict[str, Any] = {
+        name: from_plain(hint, told[name]) for name, hint in _HINTS.items() if name in told
+    }
     values |= {name: arrays[name] for name in ARRAYS}
     return States(**values)

@@ -47,6 +47,8 @@ class States:
     crispness : in (0, 1], 1 for states without overlap
     mean, functions : (m,), (m, k): psi = (chi - mean) functions of the lifted features
     matrix : (k + 1, k + 1)
+    transitions : elements of the transition matrix with their intervals
+    committor : per state, probability to reach one state before another, where it was asked for
     """
 
     count: int
@@ -63,6 +65,8 @@ class States:
     chapman_kolmogorov: ChapmanKolmogorov | None = None
     reliable: bool = True
     notes: tuple[str, ...] = ()
+    transitions: tuple[tuple[Quantity, ...], ...] | None = None
+    committor: tuple[Quantity, ...] | None = None
 
 
 @dataclass(frozen=True)
