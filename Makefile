@@ -46,8 +46,10 @@ lint: types  ## style, format, CLI reference, and types
 types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
-docs: $(READY)  ## write docs/cli.md from the help texts
+docs: $(READY)  ## documentation site into docs/_build/html, tutorials run anew; docs/cli.md
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]" -c constraints.txt
 	$(BIN)/python docs/make_cli_reference.py
+	$(BIN)/python docs/make_site.py
 
 bench: $(READY)  ## speed and memory beside deeptime and the matrix products alone
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

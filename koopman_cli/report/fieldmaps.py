@@ -166,7 +166,7 @@ def frame_map(axes: Axes, plane: Plane, *, left: bool, bottom: bool) -> None:
             low = np.ceil(plane.x.min() / step) * step
             ticks = np.arange(low, plane.x.max(), step)
             axes.set_xticks(ticks, [_degrees(t) for t in ticks])
-            axes.set_yticks([-60, -30, 0, 30, 60])
+            axes.set_yticks([-60, 0, 60])
     axes.tick_params(labelleft=left, labelbottom=bottom)
     if left:
         axes.set_ylabel(plane.labels[1])
