@@ -259,7 +259,8 @@ def test_number_of_states_can_be_chosen(ala2):
 def test_transitions_and_committors_have_intervals(tmp_path):
     """Of a chain 0 - 1 - 2 the committor of the middle is in its interval, like each transition."""
     steps, _ = three_state_chain(60_000, 0)
-    noise = 0.01 * np.random.default_rng(1).standard_normal((len(steps), 2))
+    left = steps[1:][(steps[:-1] == 1) & (steps[1:] != 1)]
+    noise = 1e-4 * np.random.default_rng(1).standard_normal((len(steps), 2))
     np.save(tmp_path / "chain.npy", np.eye(3)[steps][:, :2] + noise)
     path, run = tmp_path / "chain.npy", tmp_path / "run"
     result = fit([str(path)], FitOptions(model="tica", lag="1", dim="2", folds=0))
@@ -270,6 +271,7 @@ def test_transitions_and_committors_have_intervals(tmp_path):
     told = json.loads(done.stdout)
     assert [told["committor"][i]["value"] for i in (1, 2)] == [0, 1]
     middle = told["committor"][0]
+    assert middle["value"] == pytest.approx(np.mean(left == 2), abs=0.005)
     assert middle["low"] < 0.5 < middle["high"]
     assert middle["high"] - middle["low"] < 0.2
     own = told["states"]
