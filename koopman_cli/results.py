@@ -61,9 +61,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     warnings += _asymmetric(found, values)
-    wandering = {i for i, _ in walks(values, context)}
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
-        _is_slow(mode, context) for i, mode in enumerate(modes) if i not in wandering
+        _is_slow(mode, context) for mode in modes
     )
     none_slow = none_slow and not judged.never_crossed
     if none_slow and not request.settings.flow:
@@ -72,7 +71,9 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if request.settings.flow:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
-        warnings.append(OUTLASTS if wandering and not request.settings.flow else NONE_SLOW)
+        warnings.append(NONE_SLOW)
+    elif walks(values, context) and not any(mode.verdict == "resolved" for mode in modes):
+        warnings.append(OUTLASTS)
     if stream.window >= lag:
         warnings.append(
             f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "

@@ -127,7 +127,7 @@ def _wandering(mode: Mode, needed: float, context: Context) -> Mode:
         f"not told from a random walk: the data hold {holds:.2g} of its timescales "
         f"({needed:g} are needed)"
     )
-    return replace(mode, timescale=None, verdict="unresolved", reason=reason)
+    return replace(mode, verdict="unresolved", reason=reason)
 
 
 def _coherence(i: int, s: float | None, context: Context) -> Mode:
