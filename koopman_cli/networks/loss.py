@@ -63,7 +63,7 @@ def batch_score(pairs: Tensor, loss: str = "vamp2", ridge: float = 0.0) -> Tenso
 def score_and_slope(pairs: Tensor, loss: str, ridge: float = 0.0) -> tuple[Tensor, Tensor]:
     """The score of :func:`batch_score` and its derivative with respect to the functions.
 
-    Autograd differentiates the score by the small covariances; from there it is
+    With G00, G01, G11 the derivatives of the score by the covariances it is
 
         d/dX = (X (G00 + G00') + Y G01') / n,   d/dY = (X G01 + Y (G11 + G11')) / n
 
@@ -75,11 +75,8 @@ def score_and_slope(pairs: Tensor, loss: str, ridge: float = 0.0) -> tuple[Tenso
     with torch.no_grad():
         z = centred(pairs, reversible=reversible)
         c = covariances(z, reversible=reversible)
-    for m in c:
-        m.requires_grad_()
-    with torch.enable_grad():
-        score = _score_of(c, loss, ridge)
-        found = torch.autograd.grad(score.sum(), c)
+    find = _squares if loss in ("vamp2", "reversible") else _by_autograd
+    score, found = find(c, loss, ridge)
     with torch.no_grad():
         g01 = found[1]
         g00, g11 = (g + g.transpose(1, 2) for g in (found[0], found[-1]))
@@ -90,6 +87,45 @@ def score_and_slope(pairs: Tensor, loss: str, ridge: float = 0.0) -> tuple[Tenso
         x, y, n = z[:, 0], z[:, 1], z.shape[2]
         ends = x @ g00 + y @ g01.transpose(1, 2), x @ g01 + y @ g11
         return score.detach(), (torch.stack(ends, dim=1) / n).to(pairs.dtype)
+
+
+def _by_autograd(c: tuple[Tensor, ...], loss: str, ridge: float) -> tuple[Tensor, Any]:
+    """Score and its derivatives by the covariances."""
+    import torch
+
+    for m in c:
+        m.requires_grad_()
+    with torch.enable_grad():
+        score = _score_of(c, loss, ridge)
+        return score, torch.autograd.grad(score.sum(), c)
+
+
+def _squares(c: tuple[Tensor, ...], loss: str, ridge: float) -> tuple[Tensor, Any]:
+    """The same for VAMP-2 = 1 + tr(A C01') with A = C00^-1 C01 C11^-1, in closed form.
+
+    d/dC01 = 2 A, d/dC00 = -A C01' C00^-1, d/dC11 = -C11^-1 C01' A; the score is ``vamp_score``.
+    """
+    import torch
+
+    with torch.no_grad():
+        score = _score_of(c, loss, ridge)
+        c01, first = c[1], _inverse(c[0], ridge)
+        last = first if len(c) == 2 else _inverse(c[2], ridge)
+        a = first @ c01 @ last
+        across = a @ c01.transpose(1, 2)
+        if len(c) == 2:
+            return score, (-2 * across @ first, 2 * a)
+        return score, (-across @ first, 2 * a, -last @ (c01.transpose(1, 2) @ a))
+
+
+def _inverse(c: Tensor, ridge: float) -> Tensor:
+    """Inverses of positive definite matrices, without waiting for the device."""
+    import torch
+
+    eye = torch.eye(c.shape[-1], dtype=c.dtype, device=c.device)
+    lower = torch.linalg.cholesky_ex(c + ridge * eye if ridge else c)[0]
+    half = torch.linalg.solve_triangular(lower, eye.expand_as(c), upper=False)
+    return half.transpose(-1, -2) @ half
 
 
 def _own_vampe(c: tuple[Tensor, ...], ridge: float) -> Tensor:

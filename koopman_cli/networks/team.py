@@ -27,7 +27,7 @@ REDUCTIONS = 3
 REDUCED = 0.1
 
 #: Lagged pairs that tell whether a network has collapsed.
-ENOUGH = 20_000
+ENOUGH = 5_000
 
 #: Epochs in a row without a finite score after which the rate is reduced.
 BAD_EPOCHS = 3
