@@ -37,6 +37,7 @@ CONF = """\
 project = "koopman"
 extensions = ["myst_parser"]
 html_theme = "furo"
+html_extra_path = ["reports"]
 html_title = "koopman"
 html_show_sphinx = False
 html_copy_source = False
@@ -84,6 +85,8 @@ def tutorial(page: Path, scratch: Path, images: Path) -> str:
 def gallery(runs: dict[str, Path], images: Path) -> str:
     """Every kind of figure, of the first run that has data for it."""
     lines = ["# Gallery", "", "Drawn by `koopman plot` from the sample data, at 85 mm.", ""]
+    links = ", ".join(f'<a href="report-{name}.html">{name}</a>' for name in runs)
+    lines += [f"Whole reports, as `koopman fit` writes them: {links}.", ""]
     for kind, title in TITLES.items():
         for name, folder in runs.items():
             source = folder / "figures" / f"{kind}.png"
@@ -126,11 +129,12 @@ def index() -> str:
 
 def write_sources(source: Path) -> None:
     """All pages as Markdown, with their figures."""
-    images, scratch = source / "images", BUILD / "scratch"
+    images, reports, scratch = source / "images", source / "reports", BUILD / "scratch"
     for folder in (source, scratch):
         shutil.rmtree(folder, ignore_errors=True)
     scratch.mkdir(parents=True)
     shutil.copytree(DOCS / "images", images)
+    reports.mkdir()
     (scratch / "sample_data").symlink_to(ROOT / "sample_data")
     for page in sorted(DOCS.glob("*.md")):
         shutil.copy(page, source / page.name)
@@ -155,7 +159,7 @@ def write_sources(source: Path) -> None:
     (source / "index.md").write_text(index(), encoding="utf-8")
     (source / "conf.py").write_text(CONF, encoding="utf-8")
     for name, folder in runs.items():
-        shutil.copy(folder / "report.html", images / f"report-{name}.html")
+        shutil.copy(folder / "report.html", reports / f"report-{name}.html")
 
 
 def main() -> None:
