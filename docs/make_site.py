@@ -38,12 +38,18 @@ project = "koopman"
 extensions = ["myst_parser"]
 html_theme = "furo"
 html_extra_path = ["reports"]
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = "koopman"
 html_show_sphinx = False
 html_copy_source = False
 myst_heading_anchors = 3
 suppress_warnings = ["myst.xref_missing"]
 """
+
+
+#: Figures are drawn for a column of 85 mm.
+STYLE = "article img { max-width: min(100%, 480px); background: #fff; }\n"
 
 
 def run(command: str, scratch: Path) -> str:
@@ -61,7 +67,7 @@ def run(command: str, scratch: Path) -> str:
     )
     if done.returncode:
         raise SystemExit(f"{command}: exit {done.returncode}\n{done.stderr}")
-    return done.stdout.rstrip()
+    return done.stdout.rstrip().replace(f"{scratch}/", "")
 
 
 def tutorial(page: Path, scratch: Path, images: Path) -> str:
@@ -158,6 +164,8 @@ def write_sources(source: Path) -> None:
     (source / "warnings.md").write_text(warnings(), encoding="utf-8")
     (source / "index.md").write_text(index(), encoding="utf-8")
     (source / "conf.py").write_text(CONF, encoding="utf-8")
+    (source / "static").mkdir()
+    (source / "static" / "site.css").write_text(STYLE, encoding="utf-8")
     for name, folder in runs.items():
         shutil.copy(folder / "report.html", reports / f"report-{name}.html")
 
