@@ -24,7 +24,7 @@ class ModeInterval:
     """95% intervals of one mode; None where there is none.
 
     eigenvalue : of lambda, or of |lambda| for a complex one
-    timescale, period : in units of the lag
+    timescale, period : in units of the lag; no period where the frequency may be zero
     error : standard error of |lambda|
     log_error : standard error of ln t, NaN where there is no t
     group : indices of the modes (from 0) that cannot be told apart from it
@@ -86,7 +86,9 @@ def _single(
     if value.imag:
         angle = abs(np.angle(value))
         middle, spread = 2 * np.pi / angle, t * turn / angle
-        period = (float(middle * _exp(-spread)), float(middle * _exp(spread)))
+        # An angle that may be zero belongs to a period that has no upper end.
+        if spread < 1:
+            period = (float(middle * _exp(-spread)), float(middle * _exp(spread)))
     return own, time, period
 
 
