@@ -16,6 +16,7 @@ from koopman_cli.report.animation import oscillation
 from koopman_cli.report.describe import CAPTIONS, TITLES, alt_text
 from koopman_cli.report.drawing import LOOKS, style
 from koopman_cli.report.figures import KINDS, draw, encode_figure, save_figures
+from koopman_cli.report.molecules import drawn_bonds
 from koopman_cli.report.run import open_run, write_run
 from koopman_cli.types import ReadOptions
 
@@ -229,6 +230,23 @@ def test_nothing_stored_nothing_drawn():
         assert draw(bare, kind) is None
     none = replace(bare, modes=tuple(replace(m, residual=None) for m in bare.modes))
     assert draw(none, "residuals") is None
+
+
+def test_large_molecules_are_a_trace(runs):
+    """Above 400 atoms the flat picture joins neighbouring CA of one chain, and nothing else."""
+    small = runs["ala2"].structures
+    assert drawn_bonds(small) is small.bonds
+    residues = 200
+    large = replace(
+        small,
+        atoms=("N", "CA", "C") * residues,
+        residue_numbers=np.repeat(np.arange(residues) + (np.arange(residues) >= 50) * 9, 3),
+        chains=np.repeat((np.arange(residues) >= 120).astype(int), 3),
+    )
+    pairs = drawn_bonds(large)
+    assert len(pairs) == residues - 1 - 2
+    assert set(np.unique(pairs % 3)) == {1}
+    assert [49 * 3 + 1, 50 * 3 + 1] not in pairs.tolist()
 
 
 def test_dollars_are_no_formulas(tmp_path):

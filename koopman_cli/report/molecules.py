@@ -19,7 +19,7 @@ Matrix = NDArray[np.float64]
 #: Colours of elements, after Corey, Pauling and Koltun; carbon takes the colour of its state.
 ELEMENTS = {"N": "#3050F8", "O": "#E0201B", "S": "#B8A000", "P": "#E07000", "H": "#bfbfbf"}
 
-#: More atoms are drawn as bonds alone.
+#: More atoms are drawn as a trace of the backbone alone.
 MAX_DISCS = 400
 
 
@@ -63,15 +63,26 @@ def _flattened(found: Structures) -> Matrix:
     return result
 
 
+def drawn_bonds(found: Structures) -> NDArray[np.int64]:
+    """Pairs of atoms that are joined by a line: bonds, or the trace of a large molecule."""
+    trace = np.array([i for i, name in enumerate(found.atoms) if name in ("CA", "P")], np.int64)
+    if (len(found.atoms) <= MAX_DISCS and len(found.bonds)) or len(trace) < 2:
+        return found.bonds
+    a, b = trace[:-1], trace[1:]
+    beside = np.abs(found.residue_numbers[b] - found.residue_numbers[a]) <= 1
+    joined = beside & (found.chains[a] == found.chains[b])
+    return np.stack([a[joined], b[joined]], axis=1)
+
+
 def _panel(axes: Axes, found: Structures, samples: Matrix, state: int) -> None:
     from matplotlib.collections import LineCollection
 
-    scale = look().scale
+    scale, bonds = look().scale, drawn_bonds(found)
     for sample in range(len(samples) - 1, -1, -1):
         xyz = samples[sample]
         strong = sample == 0
-        if len(found.bonds):
-            lines = xyz[found.bonds][:, :, :2]
+        if len(bonds):
+            lines = xyz[bonds][:, :, :2]
             axes.add_collection(
                 LineCollection(
                     list(lines),
