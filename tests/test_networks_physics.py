@@ -18,10 +18,10 @@ from koopman_cli.types import ReadOptions, no_progress
 
 pytestmark = pytest.mark.slow
 
+#: Sharp functions of one coordinate want large batches, a high rate and patience.
+THOROUGH = {"layers": "64x64", "restarts": "4", "epochs": "150", "patience": "25",
+            "batch": "5000", "rate": "1e-2"}  # fmt: skip
 SMALL = {"layers": "32x32", "restarts": "4", "epochs": "60", "patience": "10"}
-
-#: Errors within which six values lie together with 95%.
-JOINT = stats.norm.isf(0.025 / 6)
 
 #: Frames: enough for intervals, few enough for a minute.
 FRAMES = 60_000
@@ -30,9 +30,9 @@ FRAMES = 60_000
 def network(system, family: str, seed: int, outputs: int):
     """A fit of a family to a simulation, the trajectories and the lag."""
     runs = system.simulate(seed, FRAMES)
-    settings = {**SMALL, "outputs": str(outputs)}
+    settings = {**(THOROUGH if family == "srv" else SMALL), "outputs": str(outputs)}
     options = FitOptions(model=family, lag=str(system.lag), dim="3", settings=settings, seed=seed,
-                         folds=5, device="cpu")  # fmt: skip
+                         folds=0, device="cpu")  # fmt: skip
     return fit(list(runs), options), runs
 
 
@@ -43,9 +43,8 @@ def times_of(values, lag):
 
 @pytest.mark.parametrize("system", [PRINZ, QUADRUPLE_WELL], ids=lambda s: s.name)
 def test_srv_contains_the_exact_timescales(system, measured):
-    """Intervals of the srv timescales, 95% for the three modes of both systems together, contain
-    the exact values of the simulated chain, and the slowest is not below TICA's on the same input
-    by more than its error.
+    """Intervals of the srv timescales contain the exact values of the simulated chain, and the
+    slowest is not below TICA's on the same input by more than its error.
     """
     result, runs = network(system, "srv", 0, 3)
     exact = times_of(system.eigenvalues(system.lag, 3), system.lag)
@@ -55,8 +54,7 @@ def test_srv_contains_the_exact_timescales(system, measured):
         q = mode.timescale
         assert q is not None
         told.append(f"{q.value:.4g} [{q.low:.4g}, {q.high:.4g}] ({wanted:.4g})")
-        error = np.log(q.high / q.low) / (2 * stats.norm.isf(0.025))
-        assert abs(np.log(wanted / q.value)) < JOINT * error, told
+        assert q.low <= wanted <= q.high, told
     measured("; ".join(told), [0])
     first, linear = result.modes[0].timescale, tica.modes[0].timescale
     assert linear.value <= first.value + (first.high - first.value)
