@@ -68,7 +68,6 @@ class BlockPlan:
     start: NDArray[np.int64]
     stop: NDArray[np.int64]
     frames: int
-    skipped: int
 
     def at(self, lags: Sequence[int]) -> BlockPlan:
         """The same blocks for other lags, none longer than the longest planned for."""
@@ -163,7 +162,7 @@ def plan_blocks(
     wanted, pooled = _budgeted(n_blocks, len(lags), width, total)
     cutter = _Cutter(usable, wanted, (reach, gap), pooled=pooled)
     cut = [cutter.cut(row) for row in usable]
-    return _finish(tuple(lags), cut, cutter.regions, len(rows) - len(usable), pooled=pooled)
+    return _finish(tuple(lags), cut, cutter.regions, pooled=pooled)
 
 
 def _rows(
@@ -265,7 +264,7 @@ class _Cutter:
 
 
 def _finish(
-    lags: tuple[int, ...], cut: list[Segment], regions: _Regions, skipped: int, *, pooled: bool
+    lags: tuple[int, ...], cut: list[Segment], regions: _Regions, *, pooled: bool
 ) -> BlockPlan:
     if pooled:
         # Start -1: belongs to no place in time, so nothing can be merged through it.
@@ -290,7 +289,6 @@ def _finish(
         np.array(start, np.int64),
         np.array(stop, np.int64),
         sum(s.stop - s.start for s in cut),
-        skipped,
     )
 
 
@@ -319,4 +317,4 @@ def pooled(plan: BlockPlan) -> BlockPlan:
         np.append(part[keep], -1) for part in (plan.trajectory, plan.start, plan.stop)
     )
     flags = np.append(np.ones(rest, bool), False)
-    return BlockPlan(plan.lags, segments, flags, trajectory, start, stop, plan.frames, plan.skipped)
+    return BlockPlan(plan.lags, segments, flags, trajectory, start, stop, plan.frames)

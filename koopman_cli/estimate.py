@@ -187,7 +187,8 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
     solution = request.refined(stream, lift, lag, solution)
-    notes, warnings = list(request.settings.notes(lift)), []
+    short = stream.too_short(lag)
+    notes, warnings = list(request.settings.notes(lift)), [] if short is None else [short]
     if solution.rank * 2 > total.n and not request.ridge:
         warnings.append(f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting")
     # Runs of an ensemble are independent, however slow what happens in them.

@@ -58,6 +58,26 @@ def test_odd_data_end_in_a_model_or_a_reason(scale, memory):
     assert all(fitted for (frames, lag, _), fitted in ends.items() if (frames, lag) == (60, "1"))
 
 
+def test_trajectories_without_a_pair_are_named():
+    """A trajectory not longer than the lag is left out aloud: up to three by name, then a count;
+    where all are long enough nothing is said.
+    """
+    long = [relaxing(1500, seed=i) for i in range(3)]
+    short = [relaxing(n) for n in (3, 5, 2, 4)]
+
+    def said(data: list[np.ndarray]) -> list[str]:
+        found = fit(data, FitOptions(model="tica", lag="5", folds=0))
+        return [w for w in found.warnings if "skipped" in w]
+
+    assert said(long) == []
+    assert said([*long, short[0]]) == [
+        "skipped 1 of 4 trajectories not longer than the lag (trajectory 4, 3 frames)"
+    ]
+    (many,) = said([*long, *short])
+    assert many.startswith("skipped 4 of 7")
+    assert many.endswith("trajectory 6, 2 frames; and 1 more)")
+
+
 def test_a_variance_below_zero_is_no_variance():
     """Rounding that leaves a variance below zero is refused by name, not by a warning."""
     with pytest.raises(SupportError, match="no function with any variance"):

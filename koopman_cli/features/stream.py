@@ -107,6 +107,25 @@ class FeatureStream:
         """The same stream with further warnings."""
         return replace(self, said=(*self.said, *more))
 
+    def too_short(self, lag: int) -> str | None:
+        """What to say about trajectories without a pair of frames a lag apart; None if all have.
+
+        >>> FeatureStream.from_arrays([[0.0, 1.0, 2.0], [3.0, 4.0]]).too_short(2)
+        'skipped 1 of 2 trajectories not longer than the lag (trajectory 2, 2 frames)'
+        """
+        short = [
+            f"{label}, {length} frames"
+            for label, length, part in zip(self.labels, self.lengths, self.segments, strict=True)
+            if not (part[:, 1] - part[:, 0] > lag).any()
+        ]
+        if not short:
+            return None
+        more = f"; and {len(short) - 3} more" if len(short) > 3 else ""
+        return (
+            f"skipped {len(short)} of {len(self.labels)} trajectories not longer than the lag "
+            f"({'; '.join(short[:3])}{more})"
+        )
+
     def frame_index(
         self, trajectory: int, rows: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:
