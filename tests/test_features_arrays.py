@@ -144,7 +144,9 @@ def test_an_angle_that_rarely_turns_goes_with_its_partner(names):
 
 
 def test_a_torsion_by_name_and_range():
-    """Phi that never turns is an angle with or without psi; a distance of that name is none."""
+    """Phi that never turns is an angle beside psi; alone it is one only if its values cover
+    nearly a turn, and a distance of that name is none.
+    """
     rng = np.random.default_rng(0)
     phi = -70 + 40 * np.sin(np.arange(3000) / 50) + 3 * rng.normal(size=3000)
     psi = np.rad2deg(walk(3000)) % 360 - 180
@@ -155,12 +157,29 @@ def test_a_torsion_by_name_and_range():
     stream = build_features([array_trajectory(table, names=names)])
     assert stream.spec.names[-1] == "d"
     assert stream.n_features == 7
-    wide = np.deg2rad(1.5 * phi[:, None])
-    assert build_features([array_trajectory(wide, names=["phi"])]).n_features == 2
+    alone = np.deg2rad(phi[:, None])
+    assert build_features([array_trajectory(alone, names=["phi"])]).n_features == 1
+    full = np.pi * 0.98 * np.sin(np.arange(3000) / 50)[:, None]
+    assert build_features([array_trajectory(full, names=["phi"])]).n_features == 2
+    assert build_features([array_trajectory(full, names=["phi_velocity"])]).n_features == 1
     field = 0.5 + 0.1 * other[:, None]
     assert build_features([array_trajectory(field, names=["phi"])]).n_features == 1
     bend = np.deg2rad(phi[:, None]) + 2
     assert build_features([array_trajectory(bend, names=["theta"])]).n_features == 1
+
+
+@pytest.mark.parametrize("names", [("time", "phi", "gauge"), ("x1", "phi_velocity", "cos_psi")])
+def test_a_name_alone_makes_no_angle(names):
+    """Values within [-2, 2] that never wrap stay one column, whatever its name is; the rate and
+    the cosine of a torsion stay so even beside one.
+    """
+    phi = np.clip(walk(step=0.1), -2, 2)
+    table = np.stack([np.arange(len(phi)), phi, np.cos(phi)], axis=1)
+    stream = build_features([array_trajectory(table, names=names)])
+    assert stream.spec.names == names
+    beside = np.concatenate([table[:, 1:], walk(seed=1)[:, None] % TURN], axis=1)
+    stream = build_features([array_trajectory(beside, names=["phi_dot", "cos_phi", "psi"])])
+    assert stream.spec.names == ("phi_dot", "cos_phi", "cos psi", "sin psi")
 
 
 def test_steps_across_segments_are_no_evidence():

@@ -7,8 +7,8 @@ ordinary steps (a signal that switches between two levels near the ends fails he
 sampled so sparsely that it forgets itself between frames cannot be told from other numbers.
 
 Angles come in groups: beside one that is known, a column of the same period is one too if it
-crosses its boundary at all, or has the name of a torsion. A column named so needs no company
-if it stays within one period and covers a good part of it.
+crosses its boundary at all, or has the name of a torsion. A name is no evidence by itself: a
+column named so needs no company only if its values cover nearly one whole period.
 """
 
 from __future__ import annotations
@@ -40,6 +40,15 @@ UNITS = {"rad": 2 * np.pi, "radian": 2 * np.pi, "radians": 2 * np.pi}
 #: Words that only torsions are called by; "theta" or "angle" may be a bending angle.
 _TORSION = re.compile(r"(phi|psi|omega|chi|dih|dihedral|tor|torsion|rama)\d*")
 
+#: Words that make of it another quantity: its rate, its cosine, a force along it.
+_OTHER = frozenset(
+    {"acceleration", "cos", "cosine", "d", "derivative", "diff", "dot", "energy", "force", "grad"}
+    | {"gradient", "momentum", "potential", "rate", "sin", "sine", "speed", "torque", "vel"}
+    | {"velocity"}
+)
+)
+
+_COVERED = 0.9  # of the period: what a column that is a torsion by name covers by itself
 _ENDS = 0.02  # of the period: how near to both ends the values must come
 _JUMPS = 3  # crossings of the boundary needed
 _RATIO = 4.0  # crossing steps may be this much larger than ordinary ones
@@ -143,7 +152,8 @@ def _grouped(
     """Periods with those of columns that are angles by their name or beside others."""
     found = period.copy()
     named = np.array([_is_torsion(name) for name in names])
-    inside, spread, crossing = evidence.inside(0.0), evidence.inside(0.25), evidence.wrapped(1)
+    inside, spread = evidence.inside(0.0), evidence.inside(_COVERED)
+    crossing = evidence.wrapped(1)
     for p, length in enumerate(PERIODS):
         own = spread[p] & named
         # A torsion in degrees that stays within a few of them lies in one period of radians too.
@@ -158,8 +168,11 @@ def _is_torsion(name: str) -> bool:
 
     >>> [_is_torsion(n) for n in ("phi", "psi_2", "chi1 ALA3", "theta", "phase", "torsion")]
     [True, True, True, False, False, True]
+    >>> [_is_torsion(n) for n in ("phi_velocity", "cos phi", "d_psi")]
+    [False, False, False]
     """
-    return any(_TORSION.fullmatch(word) for word in re.split(r"[\W_]+", name.lower()))
+    words = re.split(r"[\W_]+", name.lower())
+    return _OTHER.isdisjoint(words) and any(_TORSION.fullmatch(word) for word in words)
 
 
 def _steps(
