@@ -46,7 +46,6 @@ _OTHER = frozenset(
     | {"gradient", "momentum", "potential", "rate", "sin", "sine", "speed", "torque", "vel"}
     | {"velocity"}
 )
-)
 
 _COVERED = 0.9  # of the period: what a column that is a torsion by name covers by itself
 _ENDS = 0.02  # of the period: how near to both ends the values must come
