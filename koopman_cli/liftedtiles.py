@@ -117,7 +117,7 @@ class LiftedRun(SegmentRun):
             to = min(at + TILE, until)
             end = min(to + lag, self.segment.stop)
             raw = self.window.parts(at, end)
-            starts = min(to, end - lag) - at
+            starts = max(min(to, end - lag) - at, 0)
             part = _Part(
                 inner=min(max(min(to, turn) - at, 0), starts),
                 pairs=starts if unit.after is not None else 0,

@@ -21,7 +21,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from koopman_cli.sums import Piece, Unit
-from koopman_cli.tiles import TILE, SegmentRun, Tile
+from koopman_cli.tiles import TILE, SegmentRun, Tile, within
 from koopman_cli.workers import Buffers
 
 #: Lags from which transforms are cheaper than products, if the longest of them is at most
@@ -145,14 +145,10 @@ class ManyLagsRun(SegmentRun):
         for at in range(start, until, TILE):
             to = min(at + TILE, until)
             tile = Tile(self, at, to, self.segment.stop)
-            grams = [
-                (p, max(p.start, at) - at, min(p.stop, to) - at)
-                for p in pieces
-                if max(p.start, at) < min(p.stop, to)
-            ]
+            grams = within(pieces, at, to)
             spans = [
                 _Span(s.region, s.sign, s.start - at, s.stop - at, s.end - at)
-                for s in _spans(unit, (at, to), stop, self.reach)
+                for s in _shares(unit, (at, to), stop, self.reach)
                 if s.start < s.stop
             ]
             work = partial(_transform, tile, grams, spans)
@@ -196,7 +192,7 @@ def _nothing(_: Buffers) -> None:
     return None
 
 
-def _spans(unit: Unit, tile: tuple[int, int], stop: int, reach: int) -> Iterator[_Span]:
+def _shares(unit: Unit, tile: tuple[int, int], stop: int, reach: int) -> Iterator[_Span]:
     """What pairs that start in a tile belong to; a block ends with frame ``stop``."""
     at, to = tile
     yield _Span(unit.block, 1, at, min(to, stop), stop)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,6 @@ class Tile:
             if lag > run.reach and start + lag < end
         }
         self.size = (self.count + sum(map(len, self.late.values()))) * run.width
-        self.ready: int | None = None
 
     def fill(self, buffers: Buffers) -> Any:
         """Frames as z = [(x - shift) * scale, 1] (n, columns), in a buffer."""
@@ -53,9 +53,7 @@ class Tile:
         """Frames a lag later: row t belongs to row t of ``z``."""
         if j not in self.late:
             return z[self.run.lags[j] :]
-        if self.ready != j:
-            self.shifted, self.ready = self.run.convert(self.late[j], buffers, "y"), j
-        return self.shifted
+        return self.run.convert(self.late[j], buffers, "y")
 
 
 class SegmentRun:
@@ -161,11 +159,7 @@ class SegmentRun:
         for at in range(start, until, TILE):
             to = min(at + TILE, until)
             tile = Tile(self, at, to, self.segment.stop)
-            grams = [
-                (p, max(p.start, at) - at, min(p.stop, to) - at)
-                for p in pieces
-                if max(p.start, at) < min(p.stop, to)
-            ]
+            grams = within(pieces, at, to)
             crosses = [
                 (j, region, a - at, b - at)
                 for j, lag in enumerate(self.lags)
@@ -241,6 +235,15 @@ def bundles(segments: Sequence[Segment], reach: int) -> Iterator[list[Segment]]:
         yield held
 
 
+def within(pieces: list[Piece], at: int, to: int) -> list[tuple[Piece, int, int]]:
+    """Pieces that reach into a tile, with the first row and the last + 1 of each in it."""
+    return [
+        (p, max(p.start, at) - at, min(p.stop, to) - at)
+        for p in pieces
+        if max(p.start, at) < min(p.stop, to)
+    ]
+
+
 def _crossings(unit: Unit, tile: tuple[int, int], turn: int) -> Iterator[tuple[int, int, int]]:
     """(region, first start, last start + 1) of the pairs that start in a tile.
 
@@ -264,10 +267,11 @@ def _multiply(
         z = tile.fill(buffers)
         squares = [(z[a:b].T @ z[a:b])[: d + 1, : d + 1] for _, a, b in grams]
         # Without the column of ones: its sums stand in the Gram matrices already.
-        return squares, [
-            (z[a:b, :even].T @ tile.later(j, z, buffers)[a:b, :even])[:d, :d]
-            for j, _, a, b in crosses
-        ]
+        found = []
+        for j, those in groupby(crosses, key=itemgetter(0)):
+            y = tile.later(j, z, buffers)
+            found += [(z[a:b, :even].T @ y[a:b, :even])[:d, :d] for _, _, a, b in those]
+        return squares, found
 
 
 def _multiply_pairs(
@@ -278,9 +282,11 @@ def _multiply_pairs(
     found = []
     with np.errstate(over="ignore", invalid="ignore"):
         z = tile.fill(buffers)
-        for j, _, at in wanted:
-            x, y = z[at], tile.later(j, z, buffers)[at]
-            found.append(tuple(part[:d, :d] for part in (x.T @ x, x.T @ y, y.T @ y)))
+        for j, those in groupby(wanted, key=itemgetter(0)):
+            later = tile.later(j, z, buffers)
+            for _, _, at in those:
+                x, y = z[at], later[at]
+                found.append(tuple(part[:d, :d] for part in (x.T @ x, x.T @ y, y.T @ y)))
     return found
 
 

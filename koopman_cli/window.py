@@ -11,6 +11,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.errors import FileError
+
 #: Bytes of frames that wait in memory; what a long lag needs beyond goes through a file.
 HELD_BYTES = 64 * 2**20
 
@@ -57,12 +59,14 @@ class Window:
     def parts(self, start: int, stop: int, keep: int | None = None) -> list[NDArray[Any]]:
         """Arrays that together are frames [start, stop).
 
-        keep : first frame that is still wanted afterwards; ``start`` unless given
+        keep : first frame that is still wanted afterwards, ``start`` unless given. Only where
+            it is earlier may frames wait in the file: others are used at once, and forgotten
         """
+        later = keep is not None and keep < start
         self._forget(start if keep is None else keep)
         while self.end < stop:
             chunk = next(self.chunks)
-            self.held.append((self.end, self._hold(chunk)))
+            self.held.append((self.end, self._hold(chunk, later=later)))
             self.end += len(chunk)
             self.advance(len(chunk))
             self._forget(start if keep is None else keep)
@@ -80,9 +84,9 @@ class Window:
             else:
                 self.bytes -= _cost(gone)
 
-    def _hold(self, chunk: NDArray[Any]) -> NDArray[Any] | _Spooled:
+    def _hold(self, chunk: NDArray[Any], *, later: bool) -> NDArray[Any] | _Spooled:
         cost = _cost(chunk)
-        if self.bytes + cost <= HELD_BYTES or not self.held:
+        if not later or self.bytes + cost <= HELD_BYTES:
             self.bytes += cost
             return chunk
         self.spool = self.spool or _Spool()
@@ -124,9 +128,16 @@ class _Spooled:
         self.place = spool.place(chunk.nbytes)
         rest = memoryview(np.ascontiguousarray(chunk).data).cast("B")
         at = self.place[0]
-        while rest:
-            written = os.pwrite(spool.file.fileno(), rest, at)
-            rest, at = rest[written:], at + written
+        try:
+            while rest:
+                written = os.pwrite(spool.file.fileno(), rest, at)
+                rest, at = rest[written:], at + written
+        except OSError as error:
+            raise FileError(
+                f"{tempfile.gettempdir()}: {error.strerror} (frames wait there for a lag that is "
+                "too long for memory)",
+                "free some space there, set TMPDIR to another place, or take a shorter lag",
+            ) from error
 
     def __len__(self) -> int:
         return int(self.shape[0])

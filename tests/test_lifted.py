@@ -39,6 +39,19 @@ def test_threads_that_evaluate_give_the_same_moments(monkeypatch, lag):
         assert np.abs(a - b).max() < 1e-12 * np.abs(b).max(), name
 
 
+@pytest.mark.parametrize("tail", [1, 4, 6, 9, 10, 11, 19, 21])
+def test_tails_of_any_length(monkeypatch, tail):
+    """A last tile shorter than the lag, or about as long, is like any other."""
+    x = np.random.default_rng(1).standard_normal((4096 + tail, 2))
+    lift = (WIDTH, functions)
+    fast, _ = accumulate(FeatureStream.from_arrays(x), [10], lift=lift, n_blocks=1)
+    monkeypatch.setattr(module, "suits", lambda width, lags: False)
+    plain, _ = accumulate(FeatureStream.from_arrays(x), [10], lift=lift, n_blocks=1)
+    for name in ("xx", "xy", "yy"):
+        a, b = getattr(fast, name), getattr(plain, name)
+        assert np.abs(a - b).max() < 1e-12 * np.abs(b).max(), name
+
+
 def test_sums_of_single_precision_lose_nothing_more(monkeypatch):
     """Wide moments kept in float32 are as near to float64 as products in float32 are."""
     lift = (WIDTH, lambda x: functions(x).astype(np.float32))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from koopman_cli import window
 from koopman_cli.accumulate import accumulate
 from koopman_cli.blocks import plan_blocks
-from koopman_cli.errors import DataError, SupportError
+from koopman_cli.errors import DataError, FileError, SupportError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import BlockMoments, Moments
@@ -631,3 +631,28 @@ def test_a_window_forgets_and_reads_again_in_any_sizes(monkeypatch):
         assert np.concatenate(far).ravel().tolist() == list(range(at + 90, at + 100))
     assert view.spool.end <= 15 * 80
     view.close()
+
+
+def test_frames_of_one_tile_never_touch_the_disk(monkeypatch):
+    """At a short lag nothing waits in a file, however wide the frames are."""
+    monkeypatch.setattr(window, "HELD_BYTES", 1000)
+    monkeypatch.setattr(window, "_Spool", None)
+    stream = in_chunks(FeatureStream.from_arrays(noise(9000, 20)), 300)
+    owned = replace(stream, read=lambda i, size: (c.copy() for c in stream.chunks(i, size)))
+    moments, _ = accumulate(owned, [2])
+    assert_same(moments.total(2), plain(stream, 2, moments))
+
+
+def test_a_place_that_is_full_is_named(monkeypatch):
+    """Where frames cannot wait on disk, the error names the place and TMPDIR."""
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(window, "HELD_BYTES", 1000)
+    monkeypatch.setattr(window.os, "pwrite", full)
+    stream = in_chunks(FeatureStream.from_arrays(noise(30_000)), 300)
+    owned = replace(stream, read=lambda i, size: (c.copy() for c in stream.chunks(i, size)))
+    with pytest.raises(FileError, match="No space left") as found:
+        accumulate(owned, [12_000])
+    assert "TMPDIR" in found.value.hint

@@ -12,7 +12,7 @@ from importlib import import_module
 
 import click
 
-from koopman_cli.cli.guard import open_streams, run_guarded
+from koopman_cli.cli.guard import leave, open_streams, run_guarded
 from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
@@ -88,4 +88,4 @@ def main() -> None:
     # Products over the data run on threads of our own (koopman_cli.tiles). For the small
     # matrices that remain, BLAS threads bring little, and on a busy machine they spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(run_guarded(koopman, sys.argv[1:]))
+    leave(run_guarded(koopman, sys.argv[1:]))

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -125,6 +126,21 @@ def run_guarded(command: click.Command, args: list[str]) -> int:
         return 130
     except Exception as error:  # noqa: BLE001 - the last net; nothing may print a traceback
         return _report_exception(error, debug)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process with an exit code.
+
+    An interrupt that fell into code that Python was executing from a string (dataclasses do
+    that) is remembered by the interpreter, which would kill itself by SIGINT at its end although
+    the interrupt was caught: scripts would see -2 and not 130.
+    """
+    if code in (130, 143):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _again(stop: BaseException) -> str:
