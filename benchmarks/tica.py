@@ -89,7 +89,7 @@ def main() -> None:
     time_tica(100_000, 50, 15)
     if not quick:
         time_tica(1_000_000, 200, 5)
-        memory_of_fit([250_000, 1_000_000, 4_000_000], 200)
+        memory_of_fit([250_000, 1_000_000, 10_000_000], 200)
 
 
 if __name__ == "__main__":
