@@ -18,11 +18,12 @@ from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_
 from koopman_cli.analysis.crossings import count_crossings, disconnected, never_crossed
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut, Withheld
-from koopman_cli.analysis.intervals import ModeInterval, mode_intervals
+from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import (
     FEW_CROSSINGS,
     INVARIANT_NOTE,
+    degenerate,
     in_own_span,
     symmetric_in_time,
     wide_count,
@@ -141,7 +142,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     states = _states(found, view, gap, passed, context, told)
     apart = never_crossed(modes, crossings)
     warnings = disconnected(stream.labels, crossings, apart)
-    notes += (*_degenerate(modes, intervals), *told)
+    notes += (*degenerate(modes, intervals), *told)
     return Diagnosis(
         view, effect, modes, values, gap, states, passed, apart, notes, warnings, certified
     )
@@ -209,21 +210,6 @@ def _resolved_again(found: Estimate, view: View) -> Influences:
 
     value, influence, spread = resampled(found.merged, each(leading))
     return Influences(value.astype(np.complex128), influence.astype(np.complex128), spread)
-
-
-def _degenerate(modes: tuple[Mode, ...], intervals: tuple[ModeInterval, ...]) -> tuple[str, ...]:
-    """Which resolved modes cannot be told apart; only the space they span is determined."""
-    told = []
-    for group in dict.fromkeys(interval.group for interval in intervals[: len(modes)]):
-        members = [i for i in group if i < len(modes) and modes[i].verdict == "resolved"]
-        real = all(not (modes[i].eigenvalue or 0j).imag for i in members)
-        if len(members) > 1 and real:
-            named = " and ".join(str(i + 1) for i in members)
-            told.append(
-                f"modes {named} are degenerate within their errors: only the space they span is "
-                "determined"
-            )
-    return tuple(told)
 
 
 def _states(

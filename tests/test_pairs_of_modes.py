@@ -68,3 +68,11 @@ def test_the_way_to_a_period_is_named(model):
     assert "--model edmd --set solve=eig" in told
     still = fit(AR1.simulate(0, 5000)[0], FitOptions(model=model, lag="1"))
     assert not any("symmetric" in w for w in still.warnings)
+
+
+def test_many_modes_that_are_not_told_apart_are_named_by_their_ends():
+    """Six independent columns of the same memory: "modes 1 to 6", not a list of six."""
+    columns = np.hstack([AR1.simulate(seed, 4000)[0] for seed in range(6)])
+    result = fit(columns, FitOptions(model="tica", lag="1", dim="6"))
+    (told,) = (note for note in result.notes if "degenerate" in note)
+    assert told.startswith("modes 1 to 6 are degenerate")

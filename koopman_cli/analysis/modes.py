@@ -212,3 +212,29 @@ def with_crossings(mode: Mode, count: int) -> Mode:
     times = "one crossing" if count == 1 else f"{count} crossings"
     reason = f"seen in {times} only: its timescale is an anecdote"
     return replace(mode, verdict="unresolved", reason=reason)
+
+
+def degenerate(modes: Sequence[Mode], intervals: Sequence[ModeInterval]) -> tuple[str, ...]:
+    """Which resolved modes cannot be told apart; only the space they span is determined."""
+    told = []
+    for group in dict.fromkeys(interval.group for interval in intervals[: len(modes)]):
+        members = [i for i in group if i < len(modes) and modes[i].verdict == "resolved"]
+        real = all(not (modes[i].eigenvalue or 0j).imag for i in members)
+        if len(members) > 1 and real:
+            named = _enumerated([i + 1 for i in members])
+            told.append(
+                f"modes {named} are degenerate within their errors: only the space they span is "
+                "determined"
+            )
+    return tuple(told)
+
+
+def _enumerated(numbers: list[int]) -> str:
+    """Rising numbers in words; three and more in a row as their ends.
+
+    >>> _enumerated([1, 2]), _enumerated([1, 3, 4]), _enumerated([1, 2, 3, 4])
+    ('1 and 2', '1, 3 and 4', '1 to 4')
+    """
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    return f"{', '.join(map(str, numbers[:-1]))} and {numbers[-1]}"
