@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,12 @@ from koopman_cli.analysis.certificate import (
     ill_conditioned,
 )
 from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_drift
-from koopman_cli.analysis.crossings import count_crossings, disconnected, never_crossed
+from koopman_cli.analysis.crossings import (
+    count_crossings,
+    disconnected,
+    never_crossed,
+    started_alike,
+)
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut, Withheld
 from koopman_cli.analysis.intervals import mode_intervals
@@ -36,7 +41,7 @@ from koopman_cli.analysis.modes import (
 )
 from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.slowpass import SlowPass
-from koopman_cli.analysis.spectrum import Context, describe_modes, walks
+from koopman_cli.analysis.spectrum import ALIKE, Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.uncertainty import Influences, influences, owners_of, stack
 from koopman_cli.errors import SupportError
@@ -77,6 +82,7 @@ class Diagnosis:
     values : eigenvalues, or None where the model has coherences only
     passed : the slow functions along the data
     never_crossed : modes (from 0) that no trajectory ever crosses
+    wandering : modes (from 0) that are not told from random walks
     certificates : of reversible modes, where blocks can be held out
     """
 
@@ -88,6 +94,7 @@ class Diagnosis:
     states: States | None
     passed: SlowPass
     never_crossed: tuple[int, ...] = ()
+    wandering: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] | None = None
@@ -121,6 +128,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     values = None if values is None or view.solver == "svd" else values[: view.count]
     times = None if values is None else implied_timescales(values, found.lag)
     crossings = count_crossings(passed.slow, times)
+    if not found.request.reweights:
+        context = _with_starts(context, passed, times)
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
     modes, notes = _examined(modes, found, view, trained)
@@ -136,7 +145,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
-    barred += [i for i, _ in walks(values, context)]
+    wandering = tuple(i for i, _ in walks(values, context))
+    barred += wandering
     gap = spectral_gap(effect, context.floor, barred)
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
@@ -144,8 +154,16 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     warnings = disconnected(stream.labels, crossings, apart)
     notes += (*degenerate(modes, intervals), *told)
     return Diagnosis(
-        view, effect, modes, values, gap, states, passed, apart, notes, warnings, certified
-    )
+        view, effect, modes, values, gap, states, passed, apart, wandering, notes, warnings,
+        certified,
+    )  # fmt: skip
+
+
+def _with_starts(context: Context, passed: SlowPass, times: Matrix | None) -> Context:
+    """The context with what the runs start alike in; asked only where a run is short for it."""
+    if times is None or not np.any(ALIKE * np.nan_to_num(times, nan=0.0) > context.longest):
+        return context
+    return replace(context, alike=started_alike(passed.slow))
 
 
 def _certified(

@@ -13,7 +13,7 @@ from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time
 from koopman_cli.analysis.projection import sample_pairs
-from koopman_cli.analysis.spectrum import Context, walks
+from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
@@ -72,7 +72,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
         warnings.append(NONE_SLOW)
-    elif walks(values, context) and not any(mode.verdict == "resolved" for mode in modes):
+    elif judged.wandering and not any(mode.verdict == "resolved" for mode in modes):
         warnings.append(OUTLASTS)
     if stream.window >= lag:
         warnings.append(

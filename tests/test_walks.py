@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -10,7 +13,7 @@ from systems import AR1
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.analysis.spectrum import Context, walks
-from koopman_cli.types import Lag
+from koopman_cli.types import Lag, ReadOptions
 
 ONE = Context(Lag(1, 1.0, "frames"), 0.1, 1000, "reversible")
 
@@ -69,3 +72,45 @@ def test_a_stationary_process_is_told_from_a_walk():
 def test_an_oscillation_is_no_walk():
     """Complex pairs are not asked for timescales that the data hold."""
     assert walks(np.array([0.999 + 0.02j, 0.999 - 0.02j, 0.5]), ONE) == ()
+
+
+def ensemble(path, runs, **options):
+    """Fit of runs (runs, frames, columns) as ``--ensemble`` reads them."""
+    np.save(path, runs)
+    return fit([str(path)], FitOptions(**options), read=ReadOptions(ensemble=True))
+
+
+@pytest.mark.parametrize("family", ["tica", "edmd"])
+def test_many_walks_from_one_place_resolve_nothing(tmp_path, family):
+    """20 walks of 1000 frames from one start: unresolved on 4 of 4 seeds, and the mode says why."""
+    for seed in range(4):
+        steps = np.random.default_rng(seed).standard_normal((20, 1000, 1))
+        result = ensemble(tmp_path / "walks.npy", steps.cumsum(axis=1), model=family, lag="5")
+        assert all(mode.verdict != "resolved" for mode in result.modes)
+        assert "the runs start alike" in result.modes[0].reason
+        assert not result.slow or any("random walk" in said for said in result.warnings)
+        assert not result.gap.resolved
+
+
+def test_short_runs_from_equilibrium_are_resolved(tmp_path):
+    """200 runs of 60 frames of an autoregression of 50 frames: resolved on 4 of 4 seeds."""
+    kept = np.exp(-1 / 50)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        runs = rng.standard_normal((60, 200))
+        for before, now in pairwise(runs):
+            now[:] = kept * before + np.sqrt(1 - kept**2) * now
+        found = ensemble(tmp_path / "runs.npy", runs.T[..., None], model="tica", lag="5", dim="1")
+        assert found.modes[0].verdict == "resolved"
+        assert found.modes[0].timescale.value == pytest.approx(50, rel=0.25)
+
+
+def test_few_runs_that_start_alike_must_hold_both():
+    """Runs that start alike are never asked for less: 15 timescales in all, 3 in the longest."""
+    context = replace(ONE, frames=2000, alike=frozenset({0}))
+    assert walks(np.exp(-1 / np.array([130.0])) + 0j, context) == ()
+    assert walks(np.exp(-1 / np.array([150.0])) + 0j, context) == ((0, 15.0),)
+    many = replace(context, frames=20_000)
+    assert walks(np.exp(-1 / np.array([330.0])) + 0j, many) == ()
+    assert walks(np.exp(-1 / np.array([350.0])) + 0j, many) == ((0, 3.0),)
+    assert walks(np.exp(-1 / np.array([350.0])) + 0j, replace(many, alike=frozenset())) == ()

@@ -26,6 +26,9 @@ SAMPLE = 50_000
 #: Changes of side after which nobody asks how many more there are.
 ENOUGH = 100
 
+#: Starts that vary less than this, of what the function varies by, are alike.
+ALIKE = 0.5
+
 #: A side begins at this fraction of the way to where the function typically is.
 CORE = 0.5
 
@@ -107,6 +110,38 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
             at += len(chunk)
         sides[i] = np.where(visited.all(axis=0), 0, visited[1].astype(int) - visited[0])
     return Crossings(counts, sides)
+
+
+def started_alike(slow: FeatureStream) -> frozenset[int]:
+    """Functions (from 0) whose values at the first frames of the runs are close together.
+
+    Their variance is below half of that of all frames, and below what 95% of as many independent
+    starts from all frames would have.
+
+    Parameters
+    ----------
+    slow : FeatureStream
+        Slow functions of mean zero.
+
+    Examples
+    --------
+    >>> walks = np.random.default_rng(0).standard_normal((20, 100)).cumsum(axis=1)[..., None]
+    >>> sorted(started_alike(FeatureStream.from_arrays(list(walks))))
+    [0]
+    """
+    from scipy.special import chdtri
+
+    starts = [np.unique(segments[:, 0]) for segments in slow.segments]
+    count = sum(map(len, starts))
+    if count < 2:
+        return frozenset()
+    first, sample = (
+        np.concatenate([s for s in gather(slow, frames) if len(s)])
+        for frames in (starts, thinned_frames(slow.lengths, SAMPLE))
+    )
+    share = min(ALIKE, float(chdtri(count - 1, 0.95)) / (count - 1))
+    near = first.var(axis=0, ddof=1) < share * sample.var(axis=0)
+    return frozenset(np.flatnonzero(near).tolist())
 
 
 def _outlast(slow: FeatureStream, times: Matrix | None) -> NDArray[np.bool_]:

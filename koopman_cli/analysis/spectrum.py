@@ -22,6 +22,9 @@ Verdict = Literal["resolved", "unresolved", "invalid"]
 #: Timescales of the slowest mode that data must hold to be told from a random walk.
 WALK = 15.0
 
+#: Of these the longest run must hold where all runs start alike.
+ALIKE = 3.0
+
 
 @dataclass(frozen=True)
 class Context:
@@ -31,6 +34,7 @@ class Context:
     longest : length of the longest trajectory, in frames
     solver : how the model was solved
     frames : of all data in pairs of neighbours; 0 where only one trajectory is known of
+    alike : modes (from 0) along which the runs start close together
     """
 
     lag: Lag
@@ -38,6 +42,7 @@ class Context:
     longest: int
     solver: str
     frames: int = 0
+    alike: frozenset[int] = frozenset()
 
     @property
     def per_frame(self) -> float:
@@ -90,6 +95,9 @@ def walks(
     and further walks, look faster: they hold up to 40 and 90 timescales. So with k modes that
     are no better than walks, the next one must hold 15 (k + 1)(k + 2) / 2 of its timescales.
 
+    Many runs of walkers from one place look like a timescale of one run, however many there are:
+    along what they start alike in, the longest run must hold a fifth of that number besides.
+
     Source: Dickey and Fuller, J. Am. Stat. Assoc. 74, 427 (1979), for one walk; for more,
     simulated.
 
@@ -106,26 +114,33 @@ def walks(
     found: list[tuple[int, float]] = []
     if eigenvalues is None:
         return ()
-    frames = context.frames or context.longest
     for i, value in enumerate(eigenvalues):
         if value.imag or value.real <= 0:
             continue
         k = len(found)
-        needed = WALK * (k + 1) * (k + 2) / 2
+        least, frames, _ = _demand(i, context)
+        needed = least * (k + 1) * (k + 2) / 2
         time = -context.lag.frames / np.log(value.real) if value.real < 1 else np.inf
         if frames < needed * time and time > context.lag.frames:
             found.append((i, needed))
     return tuple(found)
 
 
+def _demand(i: int, context: Context) -> tuple[float, int, str]:
+    """Timescales of mode i that must be held, by how many frames, and what these are."""
+    frames = context.frames or context.longest
+    if i in context.alike and context.longest / ALIKE < frames / WALK:
+        return ALIKE, context.longest, "the runs start alike and the longest holds"
+    return WALK, frames, "the data hold"
+
+
 def _wandering(mode: Mode, needed: float, context: Context) -> Mode:
     """The mode unresolved and without a timescale, since a random walk would look like it."""
     assert mode.timescale is not None
-    frames = context.frames or context.longest
+    _, frames, who = _demand(mode.index - 1, context)
     holds = frames * context.per_frame / mode.timescale.value
     reason = (
-        f"not told from a random walk: the data hold {holds:.2g} of its timescales "
-        f"({needed:g} are needed)"
+        f"not told from a random walk: {who} {holds:.2g} of its timescales ({needed:g} are needed)"
     )
     return replace(mode, verdict="unresolved", reason=reason)
 
