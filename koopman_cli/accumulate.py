@@ -256,6 +256,13 @@ def accumulate(
         precision == "auto" and stream.dtype == np.float32 and lift is None and weights is None
     )
     single = single and device is None
+    return _passes(source, plan, progress, single=single, doubt=precision == "auto")
+
+
+def _passes(
+    source: Mapped, plan: BlockPlan, progress: Progress, *, single: bool, doubt: bool
+) -> tuple[BlockMoments, str]:
+    """One reading, and another one where the first shows that its numbers do not suffice."""
     base = pilot(source)
     try:
         sums = _pass(source, plan, base, np.float32 if single else np.float64, progress)
@@ -264,7 +271,7 @@ def accumulate(
         base, single = _wide_base(source), False
         sums = _pass(source, plan, base, np.float64, progress)
     result = _result(sums, source)
-    if single and precision == "auto" and not _single_suffices(result):
+    if single and doubt and not _single_suffices(result):
         sums = _pass(source, plan, base, np.float64, progress)
         return _result(sums, source), "float64"
     return result, "float32" if single else "float64"

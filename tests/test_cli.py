@@ -173,6 +173,7 @@ def test_states_follow_a_topology_from_anywhere(tmp_path, monkeypatch, few_figur
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     done("states", "../RUN", "--count", "2")
+    assert (tmp_path / "RUN" / "states" / "state_2.pdb").exists()
 
 
 def test_the_command_line_has_the_last_word(arrays):

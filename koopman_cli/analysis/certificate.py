@@ -143,23 +143,20 @@ def certificates(
         max(1, int(outlive.sum())),
         CONTRADICTION_ALONE if symmetric else CONTRADICTION,
     )
-    made = []
-    for j in range(c.shape[1]):
-        reach = float(np.sqrt(max(r2[j], 0.0) + ONE_SIDED * r2_errors[j]))
-        made.append(
-            Certificate(
-                float(c[0, j]),
-                float(errors[j]),
-                float(r2[j]),
-                float(r2_errors[j]),
-                (float(c[0, j]) - reach, float(c[0, j]) + reach),
-                limit=limit if outlive[j] else np.inf,
-            )
-        )
+    limits = np.where(outlive, limit, np.inf)
+    rows = np.stack([c[0], errors, r2, r2_errors, limits], axis=1).tolist()
+    made = [_with_residual(v, e, square, se, most) for v, e, square, se, most in rows]
     return tuple(
         _with_kato(one, made, groups) if groups and j in groups[0] else one
         for j, one in enumerate(made)
     )
+
+
+def _with_residual(
+    value: float, error: float, r2: float, r2_error: float, limit: float
+) -> Certificate:
+    reach = float(np.sqrt(max(r2, 0.0) + ONE_SIDED * r2_error))
+    return Certificate(value, error, r2, r2_error, (value - reach, value + reach), limit=limit)
 
 
 def _contradiction(blocks: int, modes: int, errors: float) -> float:

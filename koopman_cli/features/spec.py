@@ -38,8 +38,8 @@ class Part:
     def lasting(self) -> str:
         """The part as a model keeps it: a file of the user's is found from anywhere.
 
-        >>> Part("python", ("/home/me/mine.py", "f")).lasting
-        'python:/home/me/mine.py:f'
+        >>> Part("python", ("/data/mine.py", "f")).lasting
+        'python:/data/mine.py:f'
         """
         if self.name != "python":
             return self.text
