@@ -11,23 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.lags import implied_timescales
+from koopman_cli.analysis.pcca import Simplex, state_functions
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.estimate import merge_blocks
-from koopman_cli.exemplars import nearest_to_cores, read_structures
+from koopman_cli.exemplars import (
+    nearest_to_cores,
+    read_structures,
+    state_structures,
+)
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import solve
 from koopman_cli.source import reopen
 from koopman_cli.store.places import placed
+from koopman_cli.store.states import STATES, save_states
 from koopman_cli.types import (
     FitResult,
     Model,
     Progress,
     ReadOptions,
     States,
+    Structures,
     Trajectory,
     no_progress,
 )
@@ -41,6 +48,7 @@ class Assigned:
 
     memberships : one (frames, count) array per trajectory
     examples : per state, rows (trajectory, row, frame as read), nearest to its core first
+    shown : structures for a report (MD)
     """
 
     states: States
@@ -48,6 +56,7 @@ class Assigned:
     trajectories: tuple[Trajectory, ...]
     memberships: tuple[Matrix, ...]
     examples: tuple[NDArray[np.int64], ...]
+    shown: Structures | None = None
 
 
 def slow_functions(model: Model) -> tuple[Matrix, Matrix, NDArray[np.complex128]]:
@@ -135,12 +144,24 @@ def assign_states(
     simplex = np.asarray(states.matrix, np.float64)
     psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]
     chi = tuple(_memberships(simplex, part) for part in psi)
-    return Assigned(states, stream, trajectories, chi, _examples(stream, psi, chi, samples))
+    shown = _shown(result, states, trajectories)
+    examples = _examples(stream, psi, chi, samples)
+    return Assigned(states, stream, trajectories, chi, examples, shown)
+
+
+def _shown(
+    result: FitResult, states: States, trajectories: tuple[Trajectory, ...]
+) -> Structures | None:
+    """Structures of the states among the frames that the RUN keeps for its figures."""
+    if result.projection is None:
+        return None
+    psi = state_functions(result.model, states, result.projection)
+    if psi is None:
+        return None
+    return state_structures(states, replace(result.projection, values=psi), trajectories)
 
 
 def _memberships(matrix: Matrix, psi: Matrix) -> Matrix:
-    from koopman_cli.analysis.pcca import Simplex
-
     return Simplex(matrix, np.empty((0, 0)), 0.0).memberships(psi)
 
 
@@ -248,10 +269,12 @@ def write_states(assigned: Assigned, folder: Path, form: str = "pdb") -> tuple[P
     """Write memberships, the frame list and, for MD, example structures into a new folder.
 
     ``memberships.npy`` holds one row per frame, trajectories one after another; ``frames.csv``
-    lists the examples; ``state_1.pdb`` ... their structures.
+    lists the examples; ``state_1.pdb`` ... their structures; ``states.h5`` the states
+    themselves, which figures and reports of the RUN show from then on.
     """
     folder.mkdir()
-    written = [folder / "memberships.npy", folder / "frames.csv"]
+    written = [folder / "memberships.npy", folder / "frames.csv", folder / STATES]
+    save_states(assigned.states, assigned.shown, written[2])
     np.save(written[0], np.concatenate(assigned.memberships))
     labels = assigned.stream.labels
     lines = ["state,trajectory,frame,membership"]

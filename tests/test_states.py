@@ -12,7 +12,7 @@ from systems import PRINZ, euler_maruyama
 
 from koopman_cli import FitOptions, fit, transform
 from koopman_cli.analysis.coarse import committor, first_passages, lifetimes, stationary
-from koopman_cli.analysis.pcca import simplex
+from koopman_cli.analysis.pcca import Simplex, simplex, state_functions
 from koopman_cli.compare import principal_angles
 from koopman_cli.errors import KoopmanError, UsageError
 from koopman_cli.models.msm import largest_connected, reversible_flows
@@ -254,6 +254,37 @@ def test_number_of_states_can_be_chosen(ala2):
     done = koopman("states", ala2, "--count", 3)
     assert "3 metastable states (chosen by the user)" in done.stdout
     assert koopman("states", ala2, "--count", 1).returncode == 2
+
+
+@pytest.mark.parametrize("model", ["tica", "vamp"])
+def test_figures_and_report_show_states_chosen_later(model, tmp_path):
+    """Of a run without a gap, ``koopman states --count 2`` gives plot and report their states; for
+    a model solved by svd too, whose states have functions of their own.
+    """
+    noise = np.random.default_rng(0).standard_normal((20_000, 2))
+    mixed = lfilter([1], [1, -0.95], noise, axis=0) @ [[1.0, 0.5], [0.0, 1.0]]
+    np.save(tmp_path / "ou.npy", mixed)
+    run = tmp_path / "run"
+    result = fit([str(tmp_path / "ou.npy")], FitOptions(model=model, lag="5", dim="2"))
+    write_run(result, run, figures=False)
+    kinds = ("states", "network", "ck")
+    assert koopman("plot", run, *kinds, "--out", tmp_path / "none").returncode != 0
+    assert koopman("states", run, "--count", 2).returncode == 0
+    again = open_run(run).result
+    assert (again.states.count, again.states.chosen_by) == (2, "user")
+    psi = state_functions(again.model, again.states, again.projection)
+    chi = Simplex(np.asarray(again.states.matrix), np.empty((0, 0)), 0.0).memberships(psi)
+    rows = again.projection.frame
+    kept = np.load(run / "states" / "memberships.npy")
+    np.testing.assert_allclose(chi, kept[rows], atol=1e-6)
+    done = koopman("plot", run, *kinds, "--out", tmp_path / "figures", "--json")
+    assert done.returncode == 0, done.stderr
+    drawn = [Path(f).stem for f in json.loads(done.stdout)["figures"]]
+    assert drawn == list(kinds)
+    assert koopman("report", run).returncode == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "2 states, chosen by the user" in page
+    assert all(f'id="figure-{kind}"' in page for kind in kinds)
 
 
 def test_transitions_and_committors_have_intervals(tmp_path):

@@ -16,11 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError
+from koopman_cli.types import Model, Projection, States
 
 Matrix = NDArray[np.float64]
 
 #: Cluster centres among which the corners are looked for.
 CENTERS = 200
+
+#: Relative distance from the span of the stored functions that is rounding.
+SPAN = 1e-6
 
 #: Clusters with fewer frames than this are not trusted to be corners.
 MIN_FRAMES = 5
@@ -197,3 +201,23 @@ def _optimised(start: Matrix, vectors: Matrix, weights: Matrix) -> Matrix:
             "the slow functions do not span a simplex of states", "take fewer states with --count"
         )
     return matrix
+
+
+def state_functions(model: Model, states: States, projection: Projection) -> Matrix | None:
+    """The slow functions that states are made of, at the frames of a projection, (n, count - 1).
+
+    States of a model solved by svd have functions of their own in its span; None where these
+    are not in the span of the functions that were stored.
+    """
+    values, m = np.asarray(projection.values, np.float64), states.count - 1
+    if values.shape[1] < m:
+        return None
+    if model.solve != "svd":
+        return values[:, :m]
+    left, functions = np.asarray(model.left), np.asarray(states.functions)
+    mixing = np.linalg.lstsq(left, functions, rcond=None)[0]
+    if np.linalg.norm(left @ mixing - functions) > SPAN * np.linalg.norm(functions):
+        return None
+    shift = (np.asarray(states.mean) - np.asarray(model.mean)) @ left
+    psi: Matrix = (values - shift) @ mixing
+    return psi

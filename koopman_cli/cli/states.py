@@ -32,7 +32,8 @@ def command(run: str, count: int | None, samples: int, form: str, **values: Any)
     """Find the metastable states of a RUN and export the frames nearest their cores.
 
     The files of the fit are read again. RUN/states then holds memberships.npy (one row per
-    frame), frames.csv and, for MD, state_1.pdb ...; states are numbered by population.
+    frame), frames.csv and, for MD, state_1.pdb ...; states are numbered by population. The
+    figures of koopman plot and koopman report show these states from then on.
 
     \b
     koopman states traj.koopman

@@ -42,7 +42,7 @@ _TORSION = re.compile(r"(phi|psi|omega|chi|dih|dihedral|tor|torsion|rama)\d*")
 
 #: Words that make of it another quantity: its rate, its cosine, a force along it.
 _OTHER = frozenset(
-    {"acceleration", "cos", "cosine", "d", "derivative", "diff", "dot", "energy", "force", "grad"}
+    {"acceleration", "cos", "cosine", "derivative", "diff", "dot", "energy", "force", "grad"}
     | {"gradient", "momentum", "potential", "rate", "sin", "sine", "speed", "torque", "vel"}
     | {"velocity"}
 )
@@ -167,7 +167,7 @@ def _is_torsion(name: str) -> bool:
 
     >>> [_is_torsion(n) for n in ("phi", "psi_2", "chi1 ALA3", "theta", "phase", "torsion")]
     [True, True, True, False, False, True]
-    >>> [_is_torsion(n) for n in ("phi_velocity", "cos phi", "d_psi")]
+    >>> [_is_torsion(n) for n in ("phi_velocity", "cos phi", "psi_dot")]
     [False, False, False]
     """
     words = re.split(r"[\W_]+", name.lower())

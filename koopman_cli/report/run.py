@@ -17,6 +17,7 @@ from koopman_cli.report.json import encode as json_bytes
 from koopman_cli.report.json import summary
 from koopman_cli.store import load_result, save_result
 from koopman_cli.store.atomic import exchange, refusals, sibling, sync_directory, write_durable
+from koopman_cli.store.states import STATES, load_states
 from koopman_cli.types import FitResult, Model, Projection
 
 MODEL, SUMMARY, CONFIG, FIGURES = "model.h5", "summary.json", "config.toml", "figures"
@@ -242,6 +243,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Returns
     -------
     Run
+        With the states of ``koopman states`` where it was asked for some since the fit.
 
     Raises
     ------
@@ -259,6 +261,10 @@ def open_run(path: str | os.PathLike[str]) -> Run:
             missing = f"{MODEL!r} in it" if folder.is_dir() else "such directory"
             raise FileError(f"{str(path)!r}: no {missing}", "give the RUN that koopman fit wrote")
         result = replace(load_result(folder / MODEL), config=_config(folder / CONFIG))
+        later = folder / "states" / STATES
+        if later.is_file():
+            found, shown = load_states(later)
+            result = replace(result, states=found, structures=shown)
     with refusals(folder / SUMMARY, "read"):
         text = (folder / SUMMARY).read_bytes()
     try:

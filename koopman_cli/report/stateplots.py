@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.pcca import Simplex
+from koopman_cli.analysis.pcca import Simplex, state_functions
 from koopman_cli.analysis.pseudospectrum import smallest_residuals
 from koopman_cli.report import profiles
 from koopman_cli.report.drawing import (
@@ -39,9 +39,11 @@ GRID = 61
 def states(result: FitResult, width_mm: float = 85) -> Figure | None:
     """Frames coloured by state, in the torsion plane or else in slow coordinates."""
     found, projection = result.states, result.projection
-    if found is None or projection is None or result.model.solve == "svd":
+    if found is None or projection is None:
         return None
-    psi = np.asarray(projection.values[:, : found.count - 1], np.float64)
+    psi = state_functions(result.model, found, projection)
+    if psi is None:
+        return None
     chi = Simplex(np.asarray(found.matrix), np.empty((0, 0)), 0.0).memberships(psi)
     if profiles.is_line(projection):
         return profiles.states(result, chi, width_mm)
