@@ -260,6 +260,15 @@ def _scored(
     )
 
 
+def unsupported_flow(found: Estimate) -> bool:
+    """Whether held-out data score a flow below the constant: beyond two errors, or over-fitted."""
+    score = found.score
+    if score is None or score.vampe.test is None or score.vampe.test >= 1:
+        return False
+    below = score.vampe.test + 2 * (score.vampe.stderr or 0.0) < 1
+    return below or bool(_overfitted(found, score))
+
+
 def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
     """A warning where held-out data keep, beyond two errors, less than half of what a flow's
     modes score on training data.

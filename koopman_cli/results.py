@@ -16,7 +16,7 @@ from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import SupportError
-from koopman_cli.estimate import Estimate
+from koopman_cli.estimate import Estimate, unsupported_flow
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow.verdicts import flow_verdicts
 from koopman_cli.lifts import apply
@@ -54,6 +54,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     gap = None if request.settings.flow else judged.gap
     if request.settings.flow:
         modes = flow_verdicts(found, stream, judged, context)
+        if unsupported_flow(found):
+            modes = tuple(map(_unsupported, modes))
     modes = _with_bias(modes, found)
     # Crossings are asked of modes that hop between states, which those of a flow do not.
     said = () if request.settings.flow else judged.warnings
@@ -61,8 +63,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     warnings += _asymmetric(found, values)
-    none_slow = (found.dims is not None and found.dims.chosen == 0) or not any(
-        _is_slow(mode, context) for mode in modes
+    none_slow = (found.dims is not None and found.dims.chosen == 0) or not (
+        any(_is_slow(mode, context) for mode in modes) or (values is None and judged.wandering)
     )
     none_slow = none_slow and not judged.never_crossed
     if none_slow and not request.settings.flow:
