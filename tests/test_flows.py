@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from koopman_cli.analysis.flows import left_over
+from koopman_cli.analysis.flows import Findings, flow_modes, left_over
+from koopman_cli.analysis.spectrum import Context
 from koopman_cli.api import FitOptions, fit
 from koopman_cli.coordinates import transform
 from koopman_cli.forecast import forecast, reconstruction
 from koopman_cli.geometry import scatter
 from koopman_cli.report.run import open_run, write_run
-from koopman_cli.types import ReadOptions
+from koopman_cli.types import Lag, Mode, Quantity, ReadOptions
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 WAKE = SAMPLES / "wake" / "wake.npz"
@@ -156,6 +157,69 @@ def test_a_rank_that_over_fits_is_said():
     assert told[1] == []
 
 
+def test_what_held_out_data_refute_is_not_resolved():
+    """Raw temperatures at the default rank score below the constant on held-out data: no mode is
+    resolved, with that reason; at rank 10 they support the annual cycle and it is.
+    """
+    every = run(SST, folds=5)
+    assert every.score.vampe.test + 2 * every.score.vampe.stderr < 1
+    assert not every.slow
+    assert not any(m.verdict == "resolved" for m in every.modes)
+    first = next(m for m in every.modes if m.period is not None)
+    assert "held-out data do not support it" in first.reason
+    few = run(SST, rank=10, folds=5)
+    first = next(m for m in few.modes if m.period is not None)
+    assert first.verdict == "resolved"
+    assert first.period.low <= 12.1 <= first.period.high
+
+
+def test_growth_and_period_are_claimed_with_intervals_only(enso):
+    """What is resolved has a period known within a factor 10; decay and growth exclude 0; a
+    timescale has an interval where the growth rate has one; and an El Nino stays resolved.
+    """
+    for mode in (*enso.modes, *run(SST).modes, *run(oscillator(0.02, 0), model="dmd").modes):
+        if mode.timescale is not None and mode.growth is not None and mode.growth.high is not None:
+            assert mode.timescale.low is not None
+            assert mode.growth.high < 0
+        if mode.verdict != "resolved":
+            continue
+        if mode.eigenvalue.imag:
+            assert mode.period.high <= 10 * mode.period.low
+        if "decaying" in mode.reason:
+            assert mode.growth.high < 0
+    assert "period undetermined" in enso.modes[3].reason
+    assert (enso.modes[0].verdict, enso.modes[3].verdict) == ("resolved", "unresolved")
+
+
+def judged(value, spread):
+    """The verdict on one eigenvalue whose modulus is known within the spread."""
+    low, high = abs(value) - spread, abs(value) + spread
+    lag = Lag(1, 1.0, "s")
+    period = Quantity(6.0, 5.9, 6.1, "s") if value.imag else None
+    growth = Quantity(np.log(abs(value)), np.log(low), np.log(high), "1/s")
+    time = Quantity(-1 / growth.value, unit="s")
+    mode = Mode(1, value, None, low, high, timescale=time, period=period, growth=growth)
+    found = Findings(np.zeros(1, bool))
+    return flow_modes([mode], Context(lag, None, 1000, "eig"), found)[0]
+
+
+def test_a_rate_that_may_be_zero_is_no_decay():
+    """An oscillation is sustained and a real mode unresolved where the growth interval holds 0;
+    beyond it both decay, with a timescale between the inverse ends of that interval.
+    """
+    turn = np.exp(1j * np.pi / 3)
+    maybe, real = judged(0.99 * turn, 0.02), judged(0.99 + 0j, 0.02)
+    assert (maybe.verdict, maybe.reason, maybe.timescale) == (
+        "resolved", "sustained oscillation", None,
+    )  # fmt: skip
+    assert (real.verdict, real.timescale) == ("unresolved", None)
+    assert "neither growth nor decay" in real.reason
+    for mode in (judged(0.9 * turn, 0.02), judged(0.9 + 0j, 0.02)):
+        assert mode.reason.startswith("decaying")
+        assert mode.timescale.low == pytest.approx(-1 / np.log(0.88))
+        assert mode.timescale.high == pytest.approx(-1 / np.log(0.92))
+
+
 def decaying(seed):
     """Six noisy sensors of a decaying rotation, lambda = .99 exp(.3 i)."""
     rng = np.random.default_rng(seed)
@@ -250,6 +314,30 @@ def test_a_transient_is_called_one(tmp_path):
     assert len(pairs) == 4
     assert all(m.verdict == "unresolved" and "transient" in m.reason for m in pairs)
     assert "0.17" in pairs[0].reason
+
+
+def saturating(growth, frames):
+    """The columns of a wake-like transient that is over long before the data end."""
+    t = 0.2 * np.arange(frames)
+    size = 1 / np.sqrt(1 + 1e4 * np.exp(-growth * t))
+    phase = 2 * np.pi * np.cumsum(0.12 + 0.06 * size**2) * 0.2
+    parts = [size**2, size * np.cos(phase), size * np.sin(phase)]
+    parts += [0.2 * size**2 * np.cos(2 * phase), 0.2 * size**2 * np.sin(2 * phase)]
+    return np.array(parts).T
+
+
+@pytest.mark.parametrize(("growth", "frames"), [(0.2, 1000), (0.15, 1500)])
+def test_columns_of_a_transient_are_called_one(growth, frames):
+    """DMD of an array that grows and then saturates resolves nothing, whichever half it is in."""
+    modes = run(saturating(growth, frames), model="dmd", rank=5).modes
+    assert all(m.verdict == "unresolved" and "transient" in m.reason for m in modes)
+
+
+def test_columns_of_a_steady_flow_are_no_transient():
+    """A noisy undamped rotation is resolved in each of 20 runs."""
+    for seed in range(20):
+        first = run(oscillator(0.2, seed, 1000), model="dmd", rank=2).modes[0]
+        assert first.verdict == "resolved", (seed, first.reason)
 
 
 def test_vamp_on_the_same_coordinates_is_scored_beside_dmd(wake):

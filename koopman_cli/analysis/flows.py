@@ -29,6 +29,15 @@ SUSTAINED = 0.05
 CHANGE = 0.02
 LEVEL = 1e-3
 
+#: Factor on that probability where the rates of neighbouring blocks correlate by more than
+#: TOGETHER errors, which those of a steady flow do not: a transient passes through its rates in
+#: order.
+ALONG = 10
+TOGETHER = 3.3
+
+#: Ratio of the ends of its interval from which a period is undetermined.
+WIDE = 10.0
+
 #: A residual above which noise drives a mode more than its own past does.
 NOISY = 0.5
 
@@ -88,7 +97,8 @@ def changed_halves(
 
     Each block moves lambda by g_b; its own lambda is about lambda + g_b n / n_b. The means of
     the blocks in the first and in the second half of each trajectory are compared by
-    Student's t, in growth and in frequency.
+    Student's t, in growth and in frequency; where the values of neighbouring blocks run
+    together, which those of a steady flow do not, less is asked of t.
     """
     from scipy import stats
 
@@ -111,11 +121,26 @@ def changed_halves(
             continue
         for part in (np.real, np.imag):
             spread = np.sqrt(part(a).var(ddof=1) / first + part(b).var(ddof=1) / second)
-            limit = stats.t.ppf(1 - LEVEL / 2, min(first, second) - 1)
+            level = LEVEL * (ALONG if _run_together(part(local), blocks) else 1)
+            limit = stats.t.ppf(1 - level / 2, min(first, second) - 1)
             if abs(part(gap)) > limit * spread and abs(part(gap)) > CHANGE * abs(np.log(value)):
                 base = np.log(value)
                 found[j] = (complex(base + a.mean()), complex(base + b.mean()))
     return found
+
+
+def _run_together(rates: Matrix, blocks: BlockMoments) -> bool:
+    """Whether neighbouring blocks of a trajectory have like rates, as those of noise have not.
+
+    By the correlation of ranks, which a few loud blocks do not decide.
+    """
+    from scipy import stats
+
+    owner = blocks.trajectory[blocks.is_block][: len(rates)]
+    ranks = stats.rankdata(rates)
+    ranks -= ranks.mean()
+    product = float(np.sum((ranks[1:] * ranks[:-1])[owner[1:] == owner[:-1]]))
+    return bool(product * np.sqrt(len(ranks)) > TOGETHER * float(np.sum(ranks**2)))
 
 
 def _second_half(blocks: BlockMoments) -> NDArray[np.bool_]:
@@ -156,7 +181,7 @@ def flow_modes(modes: Sequence[Mode], context: Context, found: Findings) -> tupl
                 timescale=timescale,
                 period=None if found.left_over[j] else mode.period,
                 frequency=None if found.left_over[j] else _frequency(mode, value, context),
-                growth=None if found.left_over[j] else mode.growth,
+                growth=None if found.left_over[j] else _growth(mode),
                 amplitude=amplitude,
                 verdict=verdict,
                 reason=reason,
@@ -168,14 +193,24 @@ def flow_modes(modes: Sequence[Mode], context: Context, found: Findings) -> tupl
 def _all_or_own(
     modes: Sequence[Mode], found: Findings
 ) -> dict[int, tuple[complex, complex] | None]:
-    """A flow whose largest oscillation is a transient has no other modes either: None."""
-    if found.amplitudes is None or not found.halves:
-        return dict(found.halves)
+    """A flow whose largest oscillation is a transient has no other modes either: None.
+
+    Columns of an array have no common amplitude: there it is the slowest one.
+    """
+    sizes = found.amplitudes
     waves = [j for j, m in enumerate(modes) if m.eigenvalue is not None and m.eigenvalue.imag]
-    largest = max(waves, key=lambda j: float(found.amplitudes[j]), default=None)  # type: ignore[index]
+    largest = max(waves, key=lambda j: -j if sizes is None else float(sizes[j]), default=None)
     if largest not in found.halves:
         return dict(found.halves)
     return {j: found.halves.get(j) for j in range(len(modes))}
+
+
+def _growth(mode: Mode) -> Quantity | None:
+    """The growth rate, with the interval of the timescale turned over if it has none itself."""
+    rate, time = mode.growth, mode.timescale
+    if rate is None or rate.low is not None or time is None or not time.low or not time.high:
+        return rate
+    return replace(rate, low=-1 / time.low, high=-1 / time.high)
 
 
 def _frequency(mode: Mode, value: complex, context: Context) -> Quantity | None:
@@ -205,16 +240,23 @@ def _judge(
     change = growth * span
     if not value.imag and abs(change) < SUSTAINED:
         return "unresolved", "steady part of the flow (time mean), no slow mode", None
+    steady = _undetermined_growth(mode)
+    # What may not decay at all has no timescale, just as it has no sign of its growth rate.
+    own = None if steady else _decay_time(mode)
     if j in found.halves:
-        return "unresolved", _transient(found.halves[j], value, context), mode.timescale
+        return "unresolved", _transient(found.halves[j], value, context), own
     if value.imag and mode.period is not None and mode.period.value > span:
-        return "unresolved", f"period longer than the data ({span:g} {lag.unit})", mode.timescale
-    if value.imag and abs(change) < SUSTAINED:
+        return "unresolved", f"period longer than the data ({span:g} {lag.unit})", own
+    if value.imag and not _has_period(mode):
+        return "unresolved", f"period undetermined: {_why_no_period(mode)}", own
+    if value.imag and (abs(change) < SUSTAINED or steady):
         return "resolved", f"sustained oscillation{_alias(context)}", None
+    if steady:
+        return "unresolved", f"neither growth nor decay: {_why_no_rate(mode)}", None
     word = "oscillation" if value.imag else "mode"
     if growth > 0:
         return "resolved", f"growing {word}{_alias(context) if value.imag else ''}", None
-    timescale = mode.timescale or Quantity(-1 / growth, unit=lag.unit)
+    timescale = own or Quantity(-1 / growth, unit=lag.unit)
     if timescale.value < lag.value:
         text = f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
         return "unresolved", text, timescale
@@ -225,6 +267,45 @@ def _judge(
     return "resolved", f"decaying {word}{noisy}{alias}", timescale
 
 
+def _undetermined_growth(mode: Mode) -> bool:
+    """Whether the interval of |lambda| holds 1; without an interval nothing is known of it."""
+    low, high = mode.eigenvalue_low, mode.eigenvalue_high
+    return low is None or high is None or low <= 1 <= high
+
+
+def _has_period(mode: Mode) -> bool:
+    """Whether the data determine the period of an oscillation within a factor :data:`WIDE`."""
+    period = mode.period
+    if period is None or period.low is None or period.high is None:
+        return False
+    return 0 < period.high <= WIDE * period.low
+
+
+def _why_no_rate(mode: Mode) -> str:
+    if mode.eigenvalue_low is None:
+        return "too few independent blocks for an error of its rate"
+    return "its rate may be zero within its error"
+
+
+def _why_no_period(mode: Mode) -> str:
+    period = mode.period
+    if period is not None and period.low is not None and period.high is not None:
+        return f"anywhere from {period.low:.3g} to {period.high:.3g} {period.unit}"
+    if mode.eigenvalue_low is None:
+        return "too few independent blocks for an error of its frequency"
+    return "its frequency may be zero within its error"
+
+
+def _decay_time(mode: Mode) -> Quantity | None:
+    """The timescale with an interval: where it has none of its own, that of the growth rate."""
+    time, growth = mode.timescale, mode.growth
+    if time is None or time.low is not None or growth is None:
+        return time
+    if growth.low is None or growth.high is None or growth.high >= 0:
+        return time
+    return replace(time, low=-1 / growth.low, high=-1 / growth.high)
+
+
 def _alias(context: Context) -> str:
     if context.lag.frames == 1:
         return ""
@@ -233,7 +314,7 @@ def _alias(context: Context) -> str:
 
 def _transient(halves: tuple[complex, complex] | None, value: complex, context: Context) -> str:
     if halves is None:
-        return "the largest oscillation is a transient, so the flow has no modes of its own"
+        return "the leading oscillation is a transient, so the flow has no modes of its own"
     unit = context.lag.unit
     (a, b), tau = halves, context.lag.value
     growth = f"growth {a.real / tau:.3g} to {b.real / tau:.3g} per {unit}"
