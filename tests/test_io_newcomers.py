@@ -50,26 +50,28 @@ def test_nothing_but_a_bias_is_refused(tmp_path):
 
 
 def test_positions_that_look_like_a_field(tmp_path):
-    """(frames, atoms, 3) is a field with a warning that says how positions are given."""
-    np.save(tmp_path / "xyz.npy", np.random.default_rng(0).standard_normal((50, 7, 3)))
-    (trajectory,) = open_trajectories([tmp_path / "xyz.npy"], ReadOptions())
-    assert trajectory.kind == "field"
-    (warning,) = (w for w in trajectory.warnings if "is read as a field" in w)
-    assert "positions of 7 atoms" in warning
-    assert "(50, 21)" in warning
-    assert "--ensemble" in warning
-    assert "is read as a field" in done("info", tmp_path / "xyz.npy").out
+    """(frames, atoms, 3) may be atoms or cells: exit 3, and the hint says how to give either."""
+    path = tmp_path / "xyz.npy"
+    np.save(path, np.random.default_rng(0).standard_normal((50, 7, 3)))
+    error = failure(path)
+    assert error.code == 3
+    assert "positions of 7 atoms" in str(error)
+    for cure in ("(50, 21)", "--kind field", "--ensemble", "topology"):
+        assert cure in error.hint
+    assert run("info", path).code == 3
+    assert read(path, kind="field")[0].kind == "field"
+    assert read(path, ensemble=True)[0].kind == "array"
 
 
-def test_a_field_that_is_called_one_needs_no_warning(tmp_path):
-    """--kind field, coordinates beside the data, or another width: nothing is said."""
+def test_a_field_that_is_called_one_is_one(tmp_path):
+    """--kind field, coordinates beside the data, or another width: read as a field."""
     values = np.random.default_rng(0).standard_normal((50, 7, 3))
     np.save(tmp_path / "xyz.npy", values)
     np.save(tmp_path / "wide.npy", np.repeat(values, 2, axis=2))
     np.savez(tmp_path / "grid.npz", u=values, x=np.arange(7.0), y=np.arange(3.0))
     for name, options in (("xyz.npy", {"kind": "field"}), ("wide.npy", {}), ("grid.npz", {})):
         (trajectory,) = open_trajectories([tmp_path / name], ReadOptions(**options))
-        assert not any("is read as a field" in w for w in trajectory.warnings), name
+        assert trajectory.kind == "field", name
 
 
 def several_units(path):

@@ -262,13 +262,19 @@ def _row_reader(
     return read
 
 
-def _as_positions(shape: tuple[int, ...], axis: int) -> str:
-    """A field of three columns is rarer than positions in space that were saved as they are."""
+def _refuse_positions(what: str, shape: tuple[int, ...], axis: int) -> None:
+    """A field of three columns is rarer than positions in space that were saved as they are.
+
+    Raises
+    ------
+    DataError
+    """
     atoms, frames = shape[1 if axis == 0 else 0], shape[axis]
-    return (
-        f"{shape} is read as a field (--kind field says that it is one); positions of {atoms} "
-        f"atoms should be superposed and reshaped to ({frames}, {3 * atoms}), or saved as a "
-        "trajectory with a topology; an ensemble (particles, time, 3) needs --ensemble"
+    raise DataError(
+        f"{what} {shape} may be positions of {atoms} atoms or a field of {atoms} by 3 cells",
+        f"superpose positions and reshape them to ({frames}, {3 * atoms}), or save a trajectory "
+        "with a topology; --kind field says that it is a field, --ensemble that it is "
+        "(particles, time, 3)",
     )
 
 
@@ -334,7 +340,7 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
             "is time, add --time-axis"
         )
     if not (dims or coordinates or options.kind) and len(shape) == 2 and shape[1] == 3:
-        warned.append(f"{listed.path}: {names[0]} {_as_positions(first.shape, axis)}")
+        _refuse_positions(f"{listed.path}: {names[0]}", first.shape, axis)
     if axis != 0:
         warned.append(f"{listed.path}: axis {axis} of {names[0]} {first.shape} is time")
     block = _reader(listed, names, axis, geometry, dtype)
