@@ -141,6 +141,9 @@ def assign_states(
     passed = SlowPass.of(stream, evaluator(result.model.lift), mean, functions[:, : n - 1])
     asked = replace(_question(result, passed, (values, chosen_by)), between=between)
     states = find_states(passed, asked, progress)
+    if result.gap is None or result.gap.after is None or result.gap.after + 1 < n:
+        unsure = f"no spectral gap supports {n} states: they divide what may be one basin"
+        states = replace(states, warnings=(*states.warnings, unsure))
     simplex = np.asarray(states.matrix, np.float64)
     psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]
     chi = tuple(_memberships(simplex, part) for part in psi)

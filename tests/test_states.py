@@ -237,6 +237,7 @@ def test_exported_frames_lie_in_their_basins(ala2):
     done = koopman("states", ala2, "--json", "--samples", 5)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["states"]["count"] == 2
+    assert json.loads(done.stdout)["warnings"] == []
     phi = []
     for i in (1, 2):
         found = mdtraj.load(str(ala2 / "states" / f"state_{i}.pdb"))
@@ -269,7 +270,10 @@ def test_figures_and_report_show_states_chosen_later(model, tmp_path):
     write_run(result, run, figures=False)
     kinds = ("states", "network", "ck")
     assert koopman("plot", run, *kinds, "--out", tmp_path / "none").returncode != 0
-    assert koopman("states", run, "--count", 2).returncode == 0
+    told = json.loads(koopman("states", run, "--count", 2, "--json").stdout)
+    unsure = "no spectral gap supports 2 states: they divide what may be one basin"
+    assert told["warnings"] == [unsure]
+    assert f"Warning: {unsure}" in " ".join(koopman("states", run, "--count", 2).stdout.split())
     again = open_run(run).result
     assert (again.states.count, again.states.chosen_by) == (2, "user")
     psi = state_functions(again.model, again.states, again.projection)
@@ -284,6 +288,7 @@ def test_figures_and_report_show_states_chosen_later(model, tmp_path):
     assert koopman("report", run).returncode == 0
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "2 states, chosen by the user" in page
+    assert unsure in page
     assert all(f'id="figure-{kind}"' in page for kind in kinds)
 
 

@@ -74,7 +74,15 @@ def _print(found: Assigned, folder: str, *, as_json: bool) -> None:
     told = found.states.committor
     if as_json:
         path = None if told is None else [quantity(q) for q in told]
-        print_json({"states": states(found.states), "committor": path, "folder": folder})
+        said = list(found.states.warnings)
+        print_json(
+            {
+                "states": states(found.states),
+                "committor": path,
+                "folder": folder,
+                "warnings": said,
+            }
+        )
         return
     from koopman_cli.report.statetext import render_states
     from koopman_cli.report.text import print_rendered

@@ -273,6 +273,7 @@ def _states(result: FitResult, cells: Cells) -> dict[str, Any] | None:
         "test": found.chapman_kolmogorov,
         "p": cells.number("states.chapman_kolmogorov.p"),
         "notes": found.notes,
+        "warnings": found.warnings,
         "reliable": found.reliable,
     }
 

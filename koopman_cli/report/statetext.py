@@ -47,5 +47,7 @@ def render_states(states: States, console: Console) -> None:
     say(test_line(states.chapman_kolmogorov))
     for note in states.notes:
         say(f"Note: {note}")
+    for warning in states.warnings:
+        say(f"Warning: {warning}", "yellow")
     if not states.reliable:
         say("Warning: the intervals are unreliable (fewer than 20 independent blocks)", "yellow")

@@ -33,6 +33,7 @@ _HINTS: dict[str, Any] = {
     "chapman_kolmogorov": ChapmanKolmogorov | None,
     "reliable": bool,
     "notes": tuple[str, ...],
+    "warnings": tuple[str, ...],
     "transitions": tuple[tuple[Quantity, ...], ...] | None,
 }
 

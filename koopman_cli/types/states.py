@@ -49,6 +49,7 @@ class States:
     matrix : (k + 1, k + 1)
     transitions : elements of the transition matrix with their intervals
     committor : per state, probability to reach one state before another, where it was asked for
+    warnings : reasons to doubt that these are states
     """
 
     count: int
@@ -67,6 +68,7 @@ class States:
     notes: tuple[str, ...] = ()
     transitions: tuple[tuple[Quantity, ...], ...] | None = None
     committor: tuple[Quantity, ...] | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
