@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,14 @@ from koopman_cli.analysis.certificate import (
     flow_residuals,
     ill_conditioned,
 )
+from koopman_cli.analysis.coherences import Seen, held_out_coherences, judge_coherences
 from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_drift
 from koopman_cli.analysis.crossings import (
+    Crossings,
     count_crossings,
     disconnected,
     never_crossed,
-    started_alike,
+    with_starts,
 )
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut, Withheld
@@ -41,7 +43,7 @@ from koopman_cli.analysis.modes import (
 )
 from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.slowpass import SlowPass
-from koopman_cli.analysis.spectrum import ALIKE, Context, describe_modes, walks
+from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.uncertainty import Influences, influences, owners_of, stack
 from koopman_cli.errors import SupportError
@@ -129,7 +131,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     times = None if values is None else implied_timescales(values, found.lag)
     crossings = count_crossings(passed.slow, times)
     if not found.request.reweights:
-        context = _with_starts(context, passed, times)
+        context = with_starts(context, passed.slow, times)
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
     modes, notes = _examined(modes, found, view, trained)
@@ -147,6 +149,9 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     wandering = tuple(i for i, _ in walks(values, context))
     barred += wandering
+    if values is None:
+        modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
+        barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
     gap = spectral_gap(effect, context.floor, barred)
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
@@ -159,11 +164,11 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     )  # fmt: skip
 
 
-def _with_starts(context: Context, passed: SlowPass, times: Matrix | None) -> Context:
-    """The context with what the runs start alike in; asked only where a run is short for it."""
-    if times is None or not np.any(ALIKE * np.nan_to_num(times, nan=0.0) > context.longest):
-        return context
-    return replace(context, alike=started_alike(passed.slow))
+def _seen(found: Estimate, view: View, trained: _Trained | None, crossings: Crossings) -> Seen:
+    held = None
+    if trained is not None:
+        held = held_out_coherences(found.merged, trained.held, trained.solutions, view.dim)
+    return Seen(crossings.counts, held)
 
 
 def _certified(

@@ -8,12 +8,13 @@ data are connected; there every run that passes the middle is one observation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.spectrum import WALK_ALIKE, Context
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.types import Mode
@@ -142,6 +143,13 @@ def started_alike(slow: FeatureStream) -> frozenset[int]:
     share = min(ALIKE, float(chdtri(count - 1, 0.95)) / (count - 1))
     near = first.var(axis=0, ddof=1) < share * sample.var(axis=0)
     return frozenset(np.flatnonzero(near).tolist())
+
+
+def with_starts(context: Context, slow: FeatureStream, times: Matrix | None) -> Context:
+    """The context with what the runs start alike in; asked only where a run is short for it."""
+    if times is None or not np.any(WALK_ALIKE * np.nan_to_num(times, nan=0.0) > context.longest):
+        return context
+    return replace(context, alike=started_alike(slow))
 
 
 def _outlast(slow: FeatureStream, times: Matrix | None) -> NDArray[np.bool_]:

@@ -23,7 +23,7 @@ Verdict = Literal["resolved", "unresolved", "invalid"]
 WALK = 15.0
 
 #: Of these the longest run must hold where all runs start alike.
-ALIKE = 3.0
+WALK_ALIKE = 3.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def describe_modes(
 
     Parameters
     ----------
-    eigenvalues : (k,) complex, or None for coherences only
+    eigenvalues : (k,) complex, or None for coherences only, which are judged elsewhere
     singular_values : (k,), or None
     context : Context
     count : int
@@ -77,7 +77,7 @@ def describe_modes(
     for i in range(count):
         s = None if singular_values is None else float(singular_values[i])
         if eigenvalues is None:
-            modes.append(_coherence(i, s, context))
+            modes.append(Mode(i + 1, None, s))
         else:
             mode = _mode(i, complex(eigenvalues[i]), s, context)
             objection = i in wandering and mode.verdict == "resolved"
@@ -129,8 +129,8 @@ def walks(
 def _demand(i: int, context: Context) -> tuple[float, int, str]:
     """Timescales of mode i that must be held, by how many frames, and what these are."""
     frames = context.frames or context.longest
-    if i in context.alike and context.longest / ALIKE < frames / WALK:
-        return ALIKE, context.longest, "the runs start alike and the longest holds"
+    if i in context.alike and context.longest / WALK_ALIKE < frames / WALK:
+        return WALK_ALIKE, context.longest, "the runs start alike and the longest holds"
     return WALK, frames, "the data hold"
 
 
@@ -143,15 +143,6 @@ def _wandering(mode: Mode, needed: float, context: Context) -> Mode:
         f"not told from a random walk: {who} {holds:.2g} of its timescales ({needed:g} are needed)"
     )
     return replace(mode, verdict="unresolved", reason=reason)
-
-
-def _coherence(i: int, s: float | None, context: Context) -> Mode:
-    value = s or 0.0
-    above = context.floor is not None and value > context.floor
-    reason = "coherence (singular value) of data that are not reversible in time: no timescale"
-    if not above:
-        reason = "coherence at or below the noise floor" + _floor_text(context)
-    return Mode(i + 1, None, s, verdict="resolved" if above else "unresolved", reason=reason)
 
 
 def _floor_text(context: Context) -> str:

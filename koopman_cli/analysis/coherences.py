@@ -1,0 +1,136 @@
+"""Verdicts on coherences: singular values of data that are not symmetric in time.
+
+They have no timescale, yet what makes an eigenvalue worthless makes them worthless too: noise,
+functions that held-out data do not know, a drift seen once, a random walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.analysis.modes import FEW_CROSSINGS
+from koopman_cli.analysis.spectrum import WALK, Context, Verdict
+from koopman_cli.models.solve import Solution
+from koopman_cli.moments import BlockMoments
+from koopman_cli.types import Mode
+
+Matrix = NDArray[np.float64]
+
+#: A floor above this comes from data that repeat themselves, where a shift destroys nothing, if
+#: held-out data keep this much of the coherence and the function goes to and fro.
+REPEATS = 0.9
+
+NO_TIME = "coherence (singular value) of data that are not reversible in time: no timescale"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the data say of k coherences besides their size.
+
+    crossings : (k,) changes of side of each function inside trajectories
+    held : (k, 2) coherence of the training functions on held-out blocks and its standard error;
+        None where nothing can be held out
+    """
+
+    crossings: NDArray[np.int64]
+    held: Matrix | None
+
+
+def held_out_coherences(
+    blocks: BlockMoments, held: Sequence[Sequence[int]], trained: Sequence[Solution], count: int
+) -> Matrix:
+    """Correlation of left with right functions of each fold on the blocks it holds out.
+
+    Returns
+    -------
+    (count, 2) array
+        Mean over the folds, and its standard error.
+    """
+    rows = np.zeros((len(held), count))
+    for row, members, own in zip(rows, held, trained, strict=True):
+        fresh = blocks.sum_blocks(members)
+        c, scale = fresh.covariances(), fresh.scale[:, None]
+        left, right = own.left[:, :count] / scale, own.right[:, :count] / scale
+        cross = np.sum(left * (c.c01 @ right), axis=0)
+        size = np.sum(left * (c.c00 @ left), axis=0) * np.sum(right * (c.c11 @ right), axis=0)
+        k = len(cross)
+        row[:k] = np.where(size > 0, cross / np.sqrt(np.where(size > 0, size, 1.0)), 0.0)
+    return np.stack([rows.mean(axis=0), rows.std(axis=0, ddof=1) / np.sqrt(len(rows))], axis=1)
+
+
+def judge_coherences(
+    modes: Sequence[Mode], seen: Seen, context: Context
+) -> tuple[tuple[Mode, ...], tuple[int, ...]]:
+    """Coherences with verdict and reason, and those (from 0) that drifts and walks may make.
+
+    Crossings are asked of few long runs only: coherent sets of many short ones are never left.
+
+    Examples
+    --------
+    >>> from koopman_cli.types import Lag
+    >>> context = Context(Lag(1, 1.0, "frames"), 0.5, 400, "svd")
+    >>> drift, wave = (Mode(1, None, 0.999), Mode(2, None, 0.999))
+    >>> seen = Seen(np.array([1, 30]), np.array([[0.99, 0.001], [0.99, 0.001]]))
+    >>> judged, wandering = judge_coherences([drift, wave], seen, context)
+    >>> [mode.verdict for mode in judged], wandering
+    (['unresolved', 'resolved'], (0,))
+    """
+    told: list[Mode] = []
+    wandering: list[int] = []
+    for i, mode in enumerate(modes):
+        reason = _unsupported(i, mode.singular_value or 0.0, seen, context)
+        if reason is None:
+            reason = _wanders(mode.singular_value or 0.0, int(seen.crossings[i]), context, told)
+            if reason is not None:
+                wandering.append(i)
+        verdict: Verdict = "resolved" if reason is None else "unresolved"
+        told.append(replace(mode, verdict=verdict, reason=reason or NO_TIME))
+    return tuple(told), tuple(wandering)
+
+
+def _unsupported(i: int, s: float, seen: Seen, context: Context) -> str | None:
+    """Why noise may have made a coherence, or None."""
+    floor, held = context.floor, None
+    if seen.held is not None:
+        mean, error = seen.held[i]
+        held = float(mean - 2 * error)
+    if floor is None:
+        if held is None:
+            return "too few pairs for a noise floor, and nothing can be held out"
+        # Fitted to few pairs per function, noise looks like a large coherence.
+        return None if held > s / 2 else _lost(i, seen, " (more than half of it)")
+    if held is not None and held <= 0:
+        return _lost(i, seen, "")
+    kept = held is not None and held > REPEATS * s and seen.crossings[i] >= WALK
+    if s <= floor and not (kept and floor > REPEATS):
+        return f"coherence at or below the noise floor ({floor:.3g})"
+    return None
+
+
+def _lost(i: int, seen: Seen, most: str) -> str:
+    assert seen.held is not None
+    mean, error = seen.held[i]
+    return f"held-out data do not support it{most}: {mean:.2g} ± {error:.1g} there"
+
+
+def _wanders(s: float, crossings: int, context: Context, before: Sequence[Mode]) -> str | None:
+    """Why a drift or a random walk may have made a coherence, or None."""
+    frames = context.frames or context.longest
+    if frames >= WALK * context.longest or crossings >= WALK:
+        return None
+    if crossings < FEW_CROSSINGS:
+        times = "one crossing" if crossings == 1 else f"{crossings} crossings"
+        return f"seen in {times} only: a drift would look like it"
+    k = sum(mode.verdict != "resolved" for mode in before)
+    needed = WALK * (k + 1) * (k + 2) / 2
+    time = -context.lag.frames / np.log(s) if 0 < s < 1 else np.inf
+    if frames >= needed * time:
+        return None
+    return (
+        f"not told from a random walk: the data hold {frames / time:.2g} times -lag / ln s "
+        f"({needed:g} are needed)"
+    )

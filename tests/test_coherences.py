@@ -1,0 +1,73 @@
+"""Coherences: waves are resolved; noise, drifts and too little data are not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cli_support import run
+
+from koopman_cli import FitOptions, fit
+
+VAMP = {"model": "vamp", "lag": "1"}
+
+
+def waves(frames: int = 400, points: int = 60, noise: float = 0.02, seed: int = 0):
+    """Two waves that travel to either side, periods 25 and 11 frames."""
+    x, t = np.linspace(0, 2 * np.pi, points, endpoint=False), np.arange(frames)[:, None]
+    field = np.sin(x - 2 * np.pi * t / 25) + 0.6 * np.sin(2 * x + 2 * np.pi * t / 11)
+    return field + noise * np.random.default_rng(seed).standard_normal(field.shape)
+
+
+def test_waves_are_resolved_without_a_floor(tmp_path):
+    """60 points in 400 frames are too many for a floor: held-out data decide, exit 0."""
+    path = tmp_path / "wave.npy"
+    np.save(path, waves())
+    done = run("fit", path, "-o", tmp_path / "run", "--json")
+    assert done.code == 0
+    assert [mode["verdict"] for mode in done.json["modes"][:4]] == ["resolved"] * 4
+    assert all(mode["timescale"] is None for mode in done.json["modes"])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.3])
+def test_waves_are_resolved_whatever_the_floor(noise):
+    """Where a shift of periodic data proves nothing, held-out coherences do."""
+    result = fit(waves(points=10, noise=noise), FitOptions(dim="4", **VAMP))
+    assert [mode.verdict for mode in result.modes] == ["resolved"] * 4
+    assert result.slow
+
+
+@pytest.mark.parametrize(("frames", "columns"), [(400, 60), (400, 100), (2000, 22)])
+def test_noise_beside_waves_has_no_coherences(frames, columns):
+    """Independent columns beside two waves, with a floor and without: only the waves, 4 seeds."""
+    for seed in range(4):
+        noise = np.random.default_rng(seed).standard_normal((frames, columns))
+        field = np.hstack([waves(frames, points=10, seed=seed), noise])
+        found = fit(field, FitOptions(dim="7", **VAMP)).modes
+        assert [mode.verdict for mode in found] == ["resolved"] * 4 + ["unresolved"] * 3
+        assert all(mode.eigenvalue is None for mode in found)
+
+
+def test_a_column_of_time_is_a_drift():
+    """Time beside waves: its coherence of 1 is unresolved, those of the waves are resolved."""
+    both = np.c_[np.arange(400) / 400, waves(points=10)]
+    drift, *others = fit(both, FitOptions(dim="5", **VAMP)).modes
+    assert drift.verdict == "unresolved"
+    assert drift.reason == "seen in one crossing only: a drift would look like it"
+    assert all(mode.verdict == "resolved" for mode in others)
+
+
+def test_two_periods_are_too_few():
+    """50 frames of waves: coherences of 1, unresolved, told from nothing; a warning, exit 0."""
+    result = fit(waves(frames=50, points=10), FitOptions(dim="2", **VAMP))
+    assert all(mode.verdict == "unresolved" for mode in result.modes)
+    assert "not told from a random walk" in result.modes[0].reason
+    assert result.slow
+    assert any("random walk" in said for said in result.warnings)
+
+
+def test_walks_that_look_driven():
+    """60 walks in 400 frames, which a test of symmetry in time refuses, resolve nothing."""
+    for seed in range(4):
+        steps = np.random.default_rng(seed).standard_normal((400, 60))
+        result = fit(steps.cumsum(axis=0), FitOptions(dim="5", **VAMP))
+        assert all(mode.verdict != "resolved" for mode in result.modes)
