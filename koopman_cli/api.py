@@ -28,6 +28,7 @@ from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow.space import describe_flow
 from koopman_cli.heldout import open_test, refuse_shared
+from koopman_cli.hints import completed
 from koopman_cli.models import DEFAULTS, make_settings
 from koopman_cli.request import Request
 from koopman_cli.results import analyse
@@ -133,6 +134,7 @@ def fit(
     stream, finer = refined(stream, request, opened, read)
     test, held = _test_set(options, stream, lag, read, progress)
     found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=held)
+    found = _with_commands(found, source, options, read)
     result = analyse(found, stream, scan)
     chosen = (*stream.notes, *why, *ranked, *finer, *_scan_notes(scan, stream), *_dim_notes(found))
     passes = f"data read {_times(found.passes + (scan is not None))} for moments"
@@ -151,6 +153,17 @@ def fit(
     if test is not None:
         check_unchanged(test)
     return result
+
+
+def _with_commands(
+    found: Estimate, source: Any, options: FitOptions, read: ReadOptions
+) -> Estimate:
+    """Warnings whose commands can be typed as they stand, where the input are paths."""
+    paths = [str(p) for p in source] if _listed(source) else []
+    more = {"features": options.features}
+    settings = {f"{found.request.name}.{k}": v for k, v in options.settings.items()}
+    told = tuple(completed(w, paths, read, more, settings) for w in found.warnings)
+    return replace(found, warnings=told)
 
 
 def _test_set(

@@ -19,6 +19,7 @@ from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.hints import rank_command
 from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
@@ -278,8 +279,8 @@ def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
         return ()
     said = (
         f"rank {rank} over-fits: VAMP-E is {told.train:.3g} on the training data and "
-        f"{told.test:.3g} on held-out data (1: the constant alone); compare ranks with koopman "
-        f"vamp-score --set {found.request.name}.rank=5,10,20"
+        f"{told.test:.3g} on held-out data (1: the constant alone); compare ranks with "
+        f"{rank_command(found.request.name, rank, found.lag)}"
     )
     return (said,)
 

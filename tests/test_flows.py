@@ -1,9 +1,12 @@
 """Flows: known frequencies come out, noise does not damp them, and what is no mode is not shown."""
 
+import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_support import run as typed
 
 from koopman_cli.analysis.flows import Findings, flow_modes, left_over
 from koopman_cli.analysis.spectrum import Context
@@ -218,6 +221,25 @@ def test_a_rate_that_may_be_zero_is_no_decay():
         assert mode.reason.startswith("decaying")
         assert mode.timescale.low == pytest.approx(-1 / np.log(0.88))
         assert mode.timescale.high == pytest.approx(-1 / np.log(0.92))
+
+
+def test_the_hint_to_compare_ranks_runs(tmp_path):
+    """What the warning says to type runs as it stands: exit 0, or 4 where nothing is
+    recommended, with the fit's own way of reading, lag and settings.
+    """
+    path = tmp_path / "my sst.nc"
+    path.write_bytes(SST.read_bytes())
+    read = ReadOptions(anomaly="cycle:12", detrend="linear")
+    result = run([str(path)], read, lag="3", folds=5, rank=46, method="projected")
+    (told,) = (w for w in result.warnings if "over-fits" in w)
+    command = shlex.split(told.partition("compare ranks with ")[2])
+    assert command[:3] == ["koopman", "vamp-score", str(path)]
+    for part in ("--anomaly", "--detrend", "dmd.method=projected", "dmd.rank=5,11,23"):
+        assert part in command
+    outcome = typed(*command[1:], "--out", tmp_path / "s.koopman", "--json")
+    assert outcome.code in (0, 4), outcome
+    cells = json.loads(outcome.out)["cells"]
+    assert {5, 11, 23} == {cell["dim"] for cell in cells}
 
 
 def decaying(seed):
