@@ -5,10 +5,12 @@ import shlex
 import mdtraj
 import numpy as np
 import pytest
+import scipy.io
 import xarray
 from cli_support import done, relaxing, run, two_lines
 from io_fixtures import failure, read, write_md
 
+from koopman_cli.errors import DataError
 from koopman_cli.io import open_trajectories
 from koopman_cli.types import ReadOptions
 
@@ -18,6 +20,27 @@ def colvar(path, names, values):
     rows = np.column_stack([2.0 * np.arange(len(values)), values])
     np.savetxt(path, rows, header="! FIELDS time " + " ".join(names), comments="#", fmt="%.5f")
     return path
+
+
+@pytest.mark.parametrize("name", ["wave.npz", "wave.mat"])
+def test_an_array_with_its_times_and_places_is_a_field(name, tmp_path):
+    """A field u (t, x) with t and x beside it needs no option; columns with masses or a second
+    series beside their times stay a choice.
+    """
+    t, x = np.linspace(0, 20, 201), np.linspace(0, 1, 30)
+    wave = np.sin(3 * t)[:, None] * np.cos(np.pi * x)
+    save = np.savez if name.endswith("z") else lambda path, **a: scipy.io.savemat(path, a)
+    save(tmp_path / name, u=wave, t=t, x=x)
+    (trajectory,) = open_trajectories([tmp_path / name], ReadOptions())
+    assert (trajectory.kind, trajectory.n_frames) == ("field", 201)
+    geometry = trajectory.field.geometry
+    assert (geometry.shape, set(geometry.coordinates)) == ((30,), {"x"})
+    assert trajectory.dt.value == pytest.approx(0.1)
+    masses = np.array([12.0, 1.0, 16.0])
+    for more in ({"m": masses}, {"v": t[::-1]}, {}):
+        save(tmp_path / name, u=wave[:, :3], t=t, **more)
+        with pytest.raises(DataError, match="arrays"):
+            open_trajectories([tmp_path / name], ReadOptions())
 
 
 BIASED = ["phi", "opes.bias", "metad.rbias", "metad.rct", "uwall.force2", "mr.d_cntr", "com.x"]

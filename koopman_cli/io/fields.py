@@ -66,16 +66,13 @@ def _is_data(f: Field) -> bool:
 
 def _time_name(listed: Listed) -> str | None:
     """The array of time stamps: by its name, among the arrays of one axis."""
-    single = [
-        n
-        for n, f in listed.fields.items()
-        if len(f.shape) == 1 or math.prod(f.shape) == max(f.shape, default=0)
-    ]
+    single = [n for n, f in listed.fields.items() if len(f.shape) == 1 or _single(f)]
     return next((n for n in TIMES for m in single if m.rsplit("/", 1)[-1] == n for n in (m,)), None)
 
 
 def looks_like_field(listed: Listed, options: ReadOptions) -> bool:
-    """Whether arrays are a field by themselves: three axes, or coordinates beside them.
+    """Whether arrays are a field by themselves: three axes, or coordinates beside them (x and y,
+    or one array with the times and the places of its two axes).
 
     ``--kind`` and ``--ensemble`` decide before the looks do.
     """
@@ -83,16 +80,41 @@ def looks_like_field(listed: Listed, options: ReadOptions) -> bool:
         return options.kind == "field"
     chosen = [listed.fields[n] for n in options.var if n in listed.fields]
     data = chosen or [f for f in listed.fields.values() if _is_data(f)]
+    data = data if chosen else [f for f in data if not _single(f)] or data
     if not data or not all(_is_data(f) for f in data):
         return False
     if any(len(f.shape) > 2 for f in data):
         return True
     lengths = {f.shape[1] for f in data} | {f.shape[0] for f in data}
     short = {n.rsplit("/", 1)[-1]: f for n, f in listed.fields.items()}
-    return any(
+    plane = any(
         all(n in short and len(short[n].shape) == 1 and short[n].shape[0] in lengths for n in pair)
         for pair in PLANE
     )
+    return plane or (not chosen and len(data) == 1 and _has_axes(listed, data[0].shape))
+
+
+def _has_axes(listed: Listed, shape: tuple[int, ...]) -> bool:
+    """Whether all beside an array (time, space) are its axes: times, by name, and places.
+
+    Places come in order, which masses or weights of columns do not.
+    """
+    time = _time_name(listed)
+    flat = {n: f for n, f in listed.fields.items() if not _is_data(f) or _single(f)}
+    lines = {n: math.prod(f.shape) for n, f in flat.items() if math.prod(f.shape) > 1}
+    numbers = all(f.dtype.kind in "biuf" for f in flat.values())
+    if time not in lines or len(lines) != len(shape) or not numbers:
+        return False
+    places = [n for n in lines if n != time]
+    if sorted(lines.values()) != sorted(shape):
+        return False
+    steps = [np.diff(np.asarray(listed.load(n), np.float64).reshape(-1)) for n in places]
+    return all((d > 0).all() or (d < 0).all() for d in steps)
+
+
+def _single(f: Field) -> bool:
+    """Whether all entries lie along one axis."""
+    return math.prod(f.shape) == max(f.shape, default=0)
 
 
 def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
@@ -108,6 +130,7 @@ def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
     path, fields = listed.path, listed.fields
     check_names(path, var, tuple(fields), "variable")
     data = [n for n, f in fields.items() if _is_data(f)]
+    data = [n for n in data if not _single(fields[n])] or data
     most = max((len(fields[n].shape) for n in data), default=0)
     names = tuple(var) or tuple(n for n in data if len(fields[n].shape) == most)
     if not names:
