@@ -11,7 +11,7 @@ import pytest
 import report_fixtures as made
 
 from koopman_cli.report.text import gap_line, print_fit, printable, quantity
-from koopman_cli.types import Gap, Mode, Quantity, ScoreEntry
+from koopman_cli.types import Gap, Mode, Quantity, ScoreEntry, TimeStep
 
 
 def shown(result, run=None, encoding="utf-8"):
@@ -55,6 +55,26 @@ def test_undefined_is_a_dash_with_a_reason():
     (row,) = lines_with(shown(made.result()), "3 ")
     assert row.split()[:3] == ["3", "-0.0500", "-"]
     assert row.endswith("eigenvalue not positive: no timescale")
+
+
+def test_constants_and_residuals_of_zero_are_told():
+    """Constant columns are named, a residual of exactly 0 is told as not told from it, and one
+    month is singular.
+    """
+    base = made.result()
+    first = replace(base.modes[0], residual=0.0)
+    step = TimeStep(1.0, "months", "its clock")
+    found = replace(
+        base,
+        model=replace(base.model, dropped=("still", "wall")),
+        modes=(first, *base.modes[1:]),
+        input=replace(base.input, dt=step),
+    )
+    text = shown(found)
+    assert "left out, constant: still, wall" in text
+    assert "not told from 0" in text
+    assert "Time step: 1 month (from its clock)" in text
+    assert "left out" not in shown(replace(base, model=replace(base.model, dropped=())))
 
 
 def test_pairs_without_a_time_step():

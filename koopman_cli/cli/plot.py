@@ -33,8 +33,9 @@ def command(run: str, kinds: tuple[str, ...], formats: str, width: str, **values
 
     KIND is spectrum, timescales, score, residuals, eigenfunctions, free-energy, coordinates,
     features, states, network, ck, structures, coherent-sets, modes, reconstruction,
-    singular-values, forecast or pseudospectrum; all that have data are drawn where none is
-    given. Text stays text in pdf and svg, and the same RUN gives the same bytes.
+    singular-values, forecast, pseudospectrum or oscillation (a GIF); all that have data are
+    drawn where none is given. Text stays text in pdf and svg, and the same RUN gives the same
+    bytes.
 
     \b
     koopman plot traj.koopman

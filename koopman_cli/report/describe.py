@@ -44,8 +44,9 @@ CAPTIONS = {
         "training values that keep rising above them show over-fitting."
     ),
     "residuals": (
-        "Below: residual of each eigenpair, zero for an exact one. Above: the eigenvalue with its "
-        "95% interval (blue) and the certified range (grey) that holds a true eigenvalue."
+        "Below: residual of each eigenpair, at zero where it is not told from an exact one. Above: "
+        "the eigenvalue with its 95% interval (blue) and the certified range (grey) that holds a "
+        "true eigenvalue."
     ),
     "eigenfunctions": (
         "Mean of each slow function per bin; white is zero, grey was never visited. A mode is the "

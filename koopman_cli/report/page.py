@@ -20,7 +20,7 @@ from koopman_cli.report.featurebars import ranked
 from koopman_cli.report.json import summary
 from koopman_cli.report.methods import methods
 from koopman_cli.report.pdbtext import pdb_text
-from koopman_cli.report.text import is_conjugate, lag_text
+from koopman_cli.report.text import counted_unit, is_conjugate, lag_text
 from koopman_cli.report.words import help_section, summary_sentences
 from koopman_cli.types import FitResult, ScoreEntry
 
@@ -64,6 +64,16 @@ class Cells:
         if found is None:
             return Markup("–")
         text = _minus(format(found, form)) if form else short(found)
+        return self._shown(key, found, text)
+
+    def residual(self, key: str) -> Markup:
+        """A residual, which at 0 is only not told from it."""
+        found = self.value(key)
+        return self._shown(key, found, "not told from 0") if found == 0 else self.number(key)
+
+    def _shown(self, key: str, found: Any, text: str) -> Markup:
+        from markupsafe import Markup
+
         return Markup('<data value="{}" data-key="{}">{}</data>').format(repr(found), key, text)
 
     def quantity(self, key: str) -> Markup:
@@ -181,6 +191,7 @@ def _modes(result: FitResult, cells: Cells) -> dict[str, Any]:
             continue
         made = {name: cells.quantity(f"modes.{i}.{name}") for name in _QUANTITIES}
         made |= {name: cells.number(f"modes.{i}.{name}") for name in _PLAIN}
+        made["residual"] = cells.residual(f"modes.{i}.residual")
         made["certificate"] = cells.interval(f"modes.{i}.certificate")
         rows.append(
             {
@@ -198,6 +209,11 @@ def _modes(result: FitResult, cells: Cells) -> dict[str, Any]:
         "value": "eigenvalue" if spectral else "coherence",
         "rows": rows,
     }
+
+
+def _dt_unit(result: FitResult) -> str:
+    step = result.input.dt
+    return "" if step is None else counted_unit(step.value, step.unit) or "time units"
 
 
 def _scores(result: FitResult, cells: Cells) -> list[dict[str, Any]]:
@@ -336,6 +352,7 @@ def _context(result: FitResult, pictures: Mapping[str, bytes]) -> dict[str, Any]
         "title": result.input.files[0][0] if result.input.files else "arrays",
         "more_files": max(0, len(result.input.files) - 1),
         "version": __version__,
+        "dt_unit": _dt_unit(result),
         "sentences": summary_sentences(result),
         "help": help_section(result),
         "cells": cells,

@@ -63,9 +63,33 @@ def lag_text(lag: Lag) -> str:
 
     >>> lag_text(Lag(10, 100.0, "ps")), lag_text(Lag(1, 1.0, "frames"))
     ('10 frames (100 ps)', '1 frame')
+    >>> lag_text(Lag(1, 1.0, "months"))
+    '1 frame (1 month)'
     """
     frames = f"{lag.frames} frame{'s' if lag.frames != 1 else ''}"
-    return frames if lag.unit == "frames" else f"{frames} ({number(lag.value)} {lag.unit})"
+    if lag.unit == "frames":
+        return frames
+    return f"{frames} ({number(lag.value)} {counted_unit(lag.value, lag.unit)})"
+
+
+def counted_unit(value: float, unit: str) -> str:
+    """The unit of a number: months and years are written out, so one of them is singular.
+
+    >>> counted_unit(1, "months"), counted_unit(3, "months"), counted_unit(1, "ps")
+    ('month', 'months', 'ps')
+    """
+    return unit.removesuffix("s") if value == 1 and unit in ("months", "years") else unit
+
+
+def residual(value: float | None) -> str:
+    """A residual; an estimate of its square at or below zero is stored as 0 and told as such.
+
+    >>> residual(0.25), residual(0.0), residual(None)
+    ('0.25', 'not told from 0', '-')
+    """
+    if value is None:
+        return "-"
+    return number(value) if value else "not told from 0"
 
 
 def eigenvalue(mode: Mode) -> str:
@@ -131,12 +155,16 @@ def _read_lines(result: FitResult) -> list[str]:
         lines.append("Time step: none known; times are in frames")
     else:
         origin = f" (from {step.origin})" if step.origin else ""
-        lines.append(f"Time step: {number(step.value)} {step.unit or 'time units'}{origin}")
+        unit = counted_unit(step.value, step.unit) or "time units"
+        lines.append(f"Time step: {number(step.value)} {unit}{origin}")
     model = result.model
     lines.append(
         f"Model: {model.family} on {model.features.text}, lag {lag_text(lag)}, "
         f"dim {model.dim}, rank {model.rank}, {model.pairs} pairs"
     )
+    if model.dropped:
+        more = f" and {len(model.dropped) - 8} more" if len(model.dropped) > 8 else ""
+        lines.append(f"  left out, constant: {', '.join(model.dropped[:8])}{more}")
     return lines + [f"  {note}" for note in result.notes]
 
 
@@ -173,7 +201,7 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
         "frequency": [quantity(mode.frequency) for mode in modes],
         "growth": [quantity(mode.growth) for mode in modes],
         "amplitude": [quantity(mode.amplitude) for mode in modes],
-        "residual": ["-" if m.residual is None else number(m.residual) for m in modes],
+        "residual": [residual(m.residual) for m in modes],
         "spectral bias": [
             "-" if m.spectral_bias is None else number(m.spectral_bias) for m in modes
         ],
