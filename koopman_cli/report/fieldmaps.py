@@ -92,7 +92,13 @@ def plane_of(geometry: Geometry, strength: NDArray[Any]) -> Plane | None:
 
 
 def edges_of(centres: NDArray[Any]) -> NDArray[Any]:
-    """Edges of cells half way between their centres."""
+    """Edges of cells half way between their centres; a single cell is one wide.
+
+    >>> edges_of(np.array([1.0, 2.0, 4.0])).tolist(), edges_of(np.array([3.0])).tolist()
+    ([0.5, 1.5, 3.0, 5.0], [2.5, 3.5])
+    """
+    if len(centres) == 1:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middle = (centres[1:] + centres[:-1]) / 2
     first, last = 2 * centres[0] - middle[0], 2 * centres[-1] - middle[-1]
     return np.concatenate([[first], middle, [last]])
