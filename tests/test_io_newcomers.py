@@ -43,6 +43,23 @@ def test_an_array_with_its_times_and_places_is_a_field(name, tmp_path):
             open_trajectories([tmp_path / name], ReadOptions())
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("date,x,y\n2020-01-01,1,2\n2020-01-02,3,4\n", ["column 'date'", "'2020-01-01'", "line 2"]),
+        ("a;b\n1,5;2,5\n2,5;3,5\n", ["line 2 has decimal commas", "'1,5'"]),
+    ],
+)
+def test_a_column_that_is_no_number_is_named(text, said, tmp_path):
+    """A date or a decimal comma is refused by its column and line, with a cure."""
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as caught:
+        open_trajectories([path], ReadOptions())
+    assert all(part in str(caught.value) for part in said)
+    assert "remove that column" in caught.value.hint or "tr , ." in caught.value.hint
+
+
 BIASED = ["phi", "opes.bias", "metad.rbias", "metad.rct", "uwall.force2", "mr.d_cntr", "com.x"]
 
 

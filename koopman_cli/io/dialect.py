@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,26 @@ def _colvar(path: str, head: list[str]) -> Dialect:
     return Dialect(None, names, 0, units, colvar=True)
 
 
+def _refuse_text(path: str, row: tuple[int, str], separator: str | None, names: list[str]) -> None:
+    """Raise where some cells of a row are numbers: name the first column that is none."""
+    cells = split(row[1], separator)
+    if separator == ";" and _numbers([c.replace(",", ".") for c in cells]) is not None:
+        raise DataError(
+            f"{path}: line {row[0] + 1} has decimal commas ({cells[0]!r})",
+            f"write decimal points, for example: tr , . < {shlex.quote(path)} > points.csv",
+        )
+    bad = [j for j, cell in enumerate(cells) if _numbers([cell]) is None]
+    if len(names) != len(cells) or len(bad) == len(cells):
+        return
+    first = bad[0]
+    raise DataError(
+        f"{path}: column {names[first]!r} holds {cells[first]!r} in line {row[0] + 1}, "
+        "which is no number",
+        "remove that column, or convert it to numbers (dates: to time since the first, in a "
+        "column called time)",
+    )
+
+
 def _table(path: str, head: list[str]) -> Dialect:
     data = [(i, line) for i, line in enumerate(head) if is_data(line)]
     if not data:
@@ -98,6 +119,8 @@ def _table(path: str, head: list[str]) -> Dialect:
             names = tuple(f"x{j + 1}" for j in range(len(parts)))
         return Dialect(separator, names, 0, ("",) * len(names))
     body = _numbers(split(data[1][1], separator)) if len(data) > 1 else None
+    if body is None and len(data) > 1:
+        _refuse_text(path, data[1], separator, parts)
     if body is None:
         raise DataError(
             f"{path}: line {data[1][0] + 1 if len(data) > 1 else at + 1} holds no numbers",
