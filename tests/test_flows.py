@@ -15,6 +15,7 @@ from koopman_cli.coordinates import transform
 from koopman_cli.forecast import forecast, reconstruction
 from koopman_cli.geometry import scatter
 from koopman_cli.report.run import open_run, write_run
+from koopman_cli.report.words import help_section, summary_sentences
 from koopman_cli.types import Lag, Mode, Quantity, ReadOptions
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
@@ -170,6 +171,8 @@ def test_what_held_out_data_refute_is_not_resolved():
     assert not any(m.verdict == "resolved" for m in every.modes)
     first = next(m for m in every.modes if m.period is not None)
     assert "held-out data do not support it" in first.reason
+    assert summary_sentences(every)[0].startswith("No mode of this flow is resolved")
+    assert f"vamp-score {SST} --model dmd" in help_section(every).steps[0][1]
     few = run(SST, rank=10, folds=5)
     first = next(m for m in few.modes if m.period is not None)
     assert first.verdict == "resolved"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from koopman_cli.hints import rank_command
 from koopman_cli.report.text import lag_text, number, quantity
 from koopman_cli.types import FitResult, Mode
 
@@ -62,6 +63,8 @@ def summary_sentences(result: FitResult) -> list[str]:
     """Two or three sentences with numbers and 95% intervals."""
     if not result.slow:
         head = "No slow mode was found in these features at this lag"
+        if result.flow is not None:
+            head = "No mode of this flow is resolved"
         return [f"{head} ({lag_text(result.model.lag)})."]
     parts = _flow_words(result) if result.flow is not None else _mode_words(result)
     gap = result.gap
@@ -106,7 +109,7 @@ def help_section(result: FitResult) -> Help | None:
     """Help where no mode is slow or no gap is resolved; None where there is nothing to help."""
     paths = _paths(result.config)
     if not result.slow:
-        return _no_slow_mode(result, paths)
+        return (_no_slow_mode if result.flow is None else _no_flow_mode)(result, paths)
     if result.flow is None and result.gap is not None and result.gap.after is None:
         return _no_gap(result, paths)
     return None
@@ -148,6 +151,34 @@ def _no_slow_mode(result: FitResult, paths: str) -> Help:
                 (
                     "Count the events yourself: plot a feature in which you expect the process. "
                     "With fewer than about ten transitions no method can confirm it."
+                ),
+                "",
+            ),
+        ),
+    )
+
+
+def _no_flow_mode(result: FitResult, paths: str) -> Help:
+    model = result.model
+    command = rank_command(model.family, model.rank, model.lag.frames)
+    return Help(
+        "No mode of the flow is resolved",
+        (
+            (
+                "No oscillation, growth or decay of this model is held up by its interval, by "
+                "steadiness along the data and by data held out from the fit. The table of modes "
+                "gives the reason for each."
+            ),
+        ),
+        (
+            (
+                "See how many POD modes held-out data support, and fit with that --set rank.",
+                command.replace("PATH", paths, 1),
+            ),
+            (
+                (
+                    "If the flow changes along the data, fit the part in which it is steady: "
+                    "--begin and --end cut it out."
                 ),
                 "",
             ),
