@@ -74,6 +74,15 @@ def test_pages_are_whole(chromium, pages, name, width, dark):
     assert (lighter + 0.05) / (darker + 0.05) > 7
 
 
+@pytest.mark.parametrize("name", ["md", "array"])
+def test_tables_fit_a_small_window(chromium, pages, name):
+    """At 1000 pixels no column of the tables of modes and features is cut off."""
+    chromium.open(pages[name], width=1000)
+    for table in ("modes", "features"):
+        box = f"document.querySelector('#table-{table}').parentElement"
+        assert chromium.run(f"{box}.scrollWidth - {box}.clientWidth") <= 0
+
+
 def luminance(colour):
     """Relative luminance of an rgb(...) colour, as WCAG defines it."""
     parts = [int(n) / 255 for n in re.findall(r"\d+", colour)[:3]]
