@@ -30,7 +30,7 @@ from koopman_cli.store import (
     save_result,
 )
 from koopman_cli.store.plain import from_plain, to_plain
-from koopman_cli.types import DimChoice, Mode
+from koopman_cli.types import Correlations, DimChoice, Mode, Structures
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "model-file.md"
 
@@ -153,15 +153,44 @@ def test_json_of_dataclasses():
 # ------------------------------------------------------------------ the format itself
 
 
+def shown():
+    """The fixtures' result with all that figures may show: correlations, structures, inputs."""
+    one, of = np.full((1, 3), 0.5), ("mode 1", "mode 2", "mode 3")
+    atom, frames = np.ones(1, np.int64), np.zeros((2, 1, 2), np.int64)
+    bonds, names = np.zeros((0, 2), np.int64), (("C",), ("CA",), ("ALA",))
+    result = made.result()
+    return replace(
+        result,
+        projection=replace(
+            result.projection, inputs=result.projection.values[:, :1], input_names=("x1",)
+        ),
+        correlations=Correlations(("x1",), of, one, one, one, one > 0, 20, 1),
+        structures=Structures(np.zeros((2, 1, 1, 3)), *names, atom, atom, bonds, frames),
+    )
+
+
+def test_what_is_shown_comes_back(tmp_path):
+    """Correlations, structures and inputs of a projection are read as they were written."""
+    result = shown()
+    save_result(result, tmp_path / "shown.h5")
+    found = load_result(tmp_path / "shown.h5")
+    assert found.correlations.names == ("x1",)
+    np.testing.assert_array_equal(found.correlations.values, result.correlations.values)
+    np.testing.assert_array_equal(found.structures.xyz, result.structures.xyz)
+    np.testing.assert_array_equal(found.projection.inputs, result.projection.inputs)
+    assert found.structures.residues == ("ALA",)
+
+
 def test_every_dataset_is_documented(saved, tmp_path):
     """docs/model-file.md has a row with the right shape rank and type for all there is."""
     rows = re.findall(r"^\| `([^`]+)` \| ([^|]+) \| (\w+) \|", DOCUMENT.read_text(), re.MULTILINE)
     told = {name: (shape.strip(), dtype) for name, shape, dtype in rows}
     other = made.model(eigenvalues=None, singular_values=np.ones(3), basis=np.eye(4))
     save_model(other, tmp_path / "other.h5")
+    save_result(shown(), tmp_path / "shown.h5")
     kinds = {"f": "float", "c": "complex", "i": "int64", "b": "bool", "S": "text"}
     met = set()
-    for path in (saved, tmp_path / "other.h5"):
+    for path in (saved, tmp_path / "other.h5", tmp_path / "shown.h5"):
         for name, array in container.read(path, SCHEMA)[1].items():
             known = name if name in told else f"{name.rpartition('/')[0]}/*"
             assert known in told, f"{name} is not documented"
