@@ -168,7 +168,7 @@ def timescales(
     axes.set_ylim(bottom, top)
     axes.set_xlabel(f"lag τ ({unit})")
     axes.set_ylabel(f"implied timescale ({unit})")
-    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
+    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
     return figure
 
 
