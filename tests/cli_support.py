@@ -62,9 +62,16 @@ def done(*args) -> Outcome:
     return outcome
 
 
+def hear_interrupts() -> None:
+    """Let SIGINT do what it does in a terminal."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*args, env=None, **more) -> subprocess.Popen:
     """A process of its own, not waited for."""
     more = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | more
+    # A suite that a shell runs in the background is born with SIGINT ignored, and so its children.
+    more = {"preexec_fn": hear_interrupts} | more
     environment = {**os.environ, **QUIET, **(env or {})}
     return subprocess.Popen([*COMMAND, *map(str, args)], env=environment, **more)
 

@@ -61,6 +61,8 @@ def timescales_of_runs(
     axes.set_yscale("log")
     axes.set_xlabel("mode")
     axes.set_ylabel(f"timescale ({unit})")
-    axes.locator_params(axis="x", integer=True)
+    most = max(index for row in rows for index, _ in row)
+    axes.set_xticks(range(1, most + 1))
+    axes.set_xlim(0.4, most + 0.6)
     figure.legend(loc="outside upper left", ncols=1 if len(rows) > 3 else len(rows))
     return figure

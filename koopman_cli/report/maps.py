@@ -122,6 +122,9 @@ def planes(result: FitResult) -> list[Plane]:
         return []
     projection = result.projection
     given = _torsion_plane(result, projection) or _input_plane(projection)
+    if given is not None and result.model.dim < 2:
+        # A second slow coordinate was not asked for: no map over what nobody fitted.
+        return [given]
     found = (given, _slow_plane(result, projection))
     return [plane for plane in found if plane is not None]
 
