@@ -12,24 +12,23 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from koopman_cli import __version__
-from koopman_cli.devices import torch_device
-from koopman_cli.errors import DataError, UsageError, did_you_mean
+from koopman_cli.errors import DataError
 from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
 from koopman_cli.features.field import build_field
 from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.fitoptions import FitOptions, checked_dim, with_delays
 from koopman_cli.flow.space import describe_flow
-from koopman_cli.heldout import open_test, refuse_shared
+from koopman_cli.heldout import open_test
 from koopman_cli.hints import completed
-from koopman_cli.models import DEFAULTS, make_settings
+from koopman_cli.models import DEFAULTS
 from koopman_cli.request import Request
 from koopman_cli.results import analyse
 from koopman_cli.showcase import with_showcase
@@ -47,38 +46,6 @@ from koopman_cli.types import FitResult, LagScan, Progress, ReadOptions, no_prog
 from koopman_cli.units import make_lag, parse_frames
 
 __all__ = ["FitOptions", "fit", "with_delays"]
-
-
-PRECISIONS = ("auto", "float64", "float32")
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """What ``koopman fit`` can be told besides how to read.
-
-    features : specification, None chooses for what is found
-    model : family, None takes tica for MD and vamp for arrays
-    lag : "auto", frames ("50") or a time ("5ns")
-    dim : "auto" or a number of functions
-    settings : of the family, texts or values
-    folds : folds of blocks for held-out scores
-    test : paths (or arrays) of a separate test set instead of folds
-    device : "cpu", "cuda", "cuda:N", or "auto", which takes a GPU for kernels and networks where
-        there is one
-    place : :class:`koopman_cli.networks.checkpoint.Place` of checkpoints, where training is long
-    """
-
-    features: str | None = None
-    model: str | None = None
-    lag: str = "auto"
-    dim: str = "auto"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    folds: int = 5
-    test: Any = None
-    seed: int = 0
-    precision: str = "auto"
-    device: str = "auto"
-    place: Any = None
 
 
 def fit(
@@ -125,34 +92,48 @@ def fit(
     begun = time.perf_counter()
     if isinstance(source, (str, os.PathLike)):
         source = [source]
-    dim = _checked(options, source)
+    dim = checked_dim(options, source)
     opened = open_source(source, with_delays(options), read, progress)
+    task = _task(opened, options, read, progress)
+    test = open_test(options.test, task.stream, read, progress)
+    held = _features_of(test, task.lag)
+    found = estimate(task.stream, task.request, task.lag, dim=dim, folds=options.folds, test=held)
+    found = _with_commands(found, source, options, read)
+    result = replace(
+        _told(analyse(found, task.stream, task.scan), found, task, held),
+        input=summarize(opened, progress, test),
+        config=_config(source, replace(options, features=task.stream.spec.text), read, found),
+        provenance=_provenance(command, options.seed, begun),
+    )
+    result = _shown(result, found, opened, task.stream)
+    for files in (opened, test):
+        if files is not None:
+            check_unchanged(files)
+    return result
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be fitted: features, family and lag, with how each was chosen."""
+
+    stream: FeatureStream
+    request: Request
+    lag: int
+    scan: LagScan | None
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def _task(opened: Opened, options: FitOptions, read: ReadOptions, progress: Progress) -> _Task:
+    """Settle what the options leave open."""
     stream = _real(opened.stream.cached())
     request, why = _asked(options, stream, progress)
     lag, scan = _lag(options.lag, stream, request)
     request, ranked, reduced = request.completed(stream, lag)
     stream, finer = refined(stream, request, opened, read)
-    test, held = _test_set(options, stream, lag, read, progress)
-    found = estimate(stream, request, lag, dim=dim, folds=options.folds, test=held)
-    found = _with_commands(found, source, options, read)
-    result = analyse(found, stream, scan)
-    chosen = (*stream.notes, *why, *ranked, *finer, *_scan_notes(scan, stream), *_dim_notes(found))
-    passes = f"data read {_times(found.passes + (scan is not None))} for moments"
-    warned = (*opened.stream.warnings, *stream.warnings)
-    more = () if held is None else held.warnings
-    result = replace(
-        result,
-        input=summarize(opened, progress, test),
-        notes=(*chosen, *found.notes, *result.notes, passes),
-        warnings=_unique(*warned, *more, *reduced, *result.warnings),
-        config=_config(source, replace(options, features=stream.spec.text), read, found),
-        provenance=_provenance(command, options.seed, begun),
-    )
-    result = _shown(result, found, opened, stream)
-    check_unchanged(opened)
-    if test is not None:
-        check_unchanged(test)
-    return result
+    notes = (*stream.notes, *why, *ranked, *finer, *_scan_notes(scan, stream))
+    warnings = (*opened.stream.warnings, *stream.warnings, *reduced)
+    return _Task(stream, request, lag, scan, notes, warnings)
 
 
 def _with_commands(
@@ -166,15 +147,23 @@ def _with_commands(
     return replace(found, warnings=told)
 
 
-def _test_set(
-    options: FitOptions, stream: FeatureStream, lag: int, read: ReadOptions, progress: Progress
-) -> tuple[Opened | None, FeatureStream | None]:
-    """What was opened as a separate test set, and its features."""
-    test = open_test(options.test, stream, read, progress)
+def _features_of(test: Opened | None, lag: int) -> FeatureStream | None:
+    """The features of a separate test set, which must reach beyond the lag."""
     if test is None:
-        return None, None
+        return None
     check_lag(lag, test.stream)
-    return test, test.stream
+    return test.stream
+
+
+def _told(result: FitResult, found: Estimate, task: _Task, test: FeatureStream | None) -> FitResult:
+    """The result with what was chosen for it, and what every step warned of."""
+    passes = f"data read {_times(found.passes + (task.scan is not None))} for moments"
+    of_test = () if test is None else test.warnings
+    return replace(
+        result,
+        notes=(*task.notes, *_dim_notes(found), *found.notes, *result.notes, passes),
+        warnings=_unique(*task.warnings, *of_test, *result.warnings),
+    )
 
 
 def _shown(result: FitResult, found: Estimate, opened: Opened, stream: FeatureStream) -> FitResult:
@@ -188,35 +177,6 @@ def _shown(result: FitResult, found: Estimate, opened: Opened, stream: FeatureSt
 
 
 # ------------------------------------------------------------------ choices
-
-
-def _checked(options: FitOptions, source: Any) -> int | None:
-    """The dim asked for; raises before anything is read where options make no sense."""
-    if options.model is not None:
-        make_settings(options.model, options.settings)
-    if options.folds < 0 or options.folds == 1:
-        raise UsageError(f"folds {options.folds}: not possible", "give 2 or more, or 0 for none")
-    if not 0 <= options.seed < 2**63:
-        raise UsageError(f"seed {options.seed}: out of range", "give --seed 0 to 2**63 - 1")
-    if options.precision not in PRECISIONS:
-        raise UsageError(
-            f"no such precision: {options.precision!r}", did_you_mean(options.precision, PRECISIONS)
-        )
-    torch_device(options.device)
-    refuse_shared(source, options.test)
-    return _dim(options.dim)
-
-
-def with_delays(options: FitOptions) -> str | None:
-    """The features, with the delays that are asked for as a setting of DMD.
-
-    >>> with_delays(FitOptions(settings={"delays": "5"}))
-    'delays:5'
-    """
-    number = int(options.settings.get("delays", 1))
-    if number == 1 or "delays" in (options.features or ""):
-        return options.features
-    return f"{options.features}+delays:{number}" if options.features else f"delays:{number}"
 
 
 def _real(stream: FeatureStream) -> FeatureStream:
@@ -261,20 +221,6 @@ def _lag(text: str, stream: FeatureStream, request: Request) -> tuple[int, LagSc
     lag = parse_frames(text, stream.dt)
     check_lag(lag, stream)
     return lag, None
-
-
-def _dim(text: str | int) -> int | None:
-    if text == "auto":
-        return None
-    try:
-        dim = int(text)
-    except ValueError:
-        raise UsageError(
-            f"dim {text}: not a whole number", "give a number of functions such as 3, or auto"
-        ) from None
-    if dim < 1:
-        raise UsageError(f"dim {dim}: a model has at least one function", "give --dim 1 or more")
-    return dim
 
 
 def refined(

@@ -17,6 +17,7 @@ from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
 from koopman_cli.analysis.spectrum import time_symmetric
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.blocks import plan_blocks
+from koopman_cli.bound import Bound, Reweighting, lifted_moments
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.hints import rank_command
@@ -24,7 +25,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.request import Bound, Request, Reweighting, lifted_moments
+from koopman_cli.request import Request
 from koopman_cli.types import (
     DimChoice,
     LagScan,

@@ -2,7 +2,7 @@
 
 Cells that share features and lift share their moments, whatever their family, settings,
 lag and dim; one reading gives them for all lags and folds. Lifts that learn from data are
-refitted on the training part of every fold by :class:`koopman_cli.request.Bound`.
+refitted on the training part of every fold by :class:`koopman_cli.bound.Bound`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from typing import Any
 
 from koopman_cli.accumulate import accumulate_turns
 from koopman_cli.blocks import BlockPlan, plan_blocks
+from koopman_cli.bound import Bound, lifted_moments
 from koopman_cli.candidates import Candidate
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import slowest_timescale
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
-from koopman_cli.request import Bound, Request, lifted_moments
+from koopman_cli.request import Request
 from koopman_cli.types import Lift
 from koopman_cli.units import make_lag
 from koopman_cli.validation import Fold, score_dims

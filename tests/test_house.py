@@ -127,6 +127,39 @@ def test_only_the_command_line_knows_click():
     assert users == {"cli"}
 
 
+# ------------------------------------------------------------------ sizes
+
+
+#: Lines of a module and of a body without its docstring, at most.
+MODULE, BODY = 400, 60
+
+
+def body_lines(function):
+    """Lines of a function's body, its docstring not counted."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+def test_no_module_is_long():
+    """No module of the package has more than 400 lines."""
+    lengths = {
+        path.name: len(path.read_text(encoding="utf-8").splitlines())
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert {name: n for name, n in lengths.items() if n > MODULE} == {}
+
+
+def test_no_body_is_long():
+    """No function of the package has a body of more than 60 lines."""
+    long = {
+        f"{name}.{node.name}": body_lines(node)
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and body_lines(node) > BODY
+    }
+    assert long == {}
+
+
 # ------------------------------------------------------------------ families have no names
 
 
