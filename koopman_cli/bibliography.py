@@ -158,6 +158,18 @@ BIBLIOGRAPHY: dict[str, tuple[str, dict[str, str]]] = {
             "doi": "10.1007/s11634-013-0134-6",
         },
     ),
+    "kato1949": (
+        "article",
+        {
+            "author": "Kato, Tosio",
+            "title": "On the upper and lower bounds of eigenvalues",
+            "journal": "J. Phys. Soc. Jpn.",
+            "volume": "4",
+            "pages": "334--339",
+            "year": "1949",
+            "doi": "10.1143/JPSJ.4.334",
+        },
+    ),
     "colbrook2024": (
         "article",
         {

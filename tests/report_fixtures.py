@@ -124,7 +124,12 @@ def result(**changes) -> FitResult:
             eigenvalue_low=0.83,
             eigenvalue_high=0.88,
             timescale=Quantity(33.2, 27.1, 41.0, "ps"),
-            certificate={"low": 0.8, "high": 0.9, "kind": "kato-temple"},
+            certificate={
+                "low": 0.8,
+                "high": 0.9,
+                "kind": "kato-temple",
+                "guaranteed": {"low": 0.7, "high": 0.95},
+            },
             residual=0.02,
             verdict="resolved",
             reason="above the noise floor 0.04",

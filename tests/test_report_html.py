@@ -118,9 +118,11 @@ def test_all_that_is_asked_for_is_shown(ala2):
     for i in range(2):
         assert {f"modes.{i}.timescale.{end}" for end in ("value", "low", "high")} <= shown
         assert f"modes.{i}.certificate.low" in shown
+        assert f"modes.{i}.certificate.guaranteed.high" in shown
         assert f"states.populations.hard.{i}.value" in shown
     assert {"gap.ratio.low", "states.mfpt.0.1.value", "states.chapman_kolmogorov.p"} <= shown
     text = page_read.text
+    assert "guaranteed: at 95%, whatever its sampling error" in text
     for path, sha, _ in result.input.files:
         assert path in text
         assert sha in text

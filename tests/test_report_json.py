@@ -57,7 +57,12 @@ SCHEMA = {
             "residual": MAYBE,
             "spectral_bias": MAYBE,
             "certificate": (
-                {"low": MAYBE, "high": MAYBE, "kind": {"kato-temple", "residual"}},
+                {
+                    "low": MAYBE,
+                    "high": MAYBE,
+                    "kind": {"kato-temple", "residual"},
+                    "guaranteed": {"low": MAYBE, "high": MAYBE},
+                },
                 None,
             ),
             "verdict": {"resolved", "unresolved", "invalid"},

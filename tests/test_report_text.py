@@ -77,6 +77,16 @@ def test_constants_and_residuals_of_zero_are_told():
     assert "left out" not in shown(replace(base, model=replace(base.model, dropped=())))
 
 
+def test_certificates_say_which_is_which():
+    """Both intervals of a mode are printed, with one sentence on what each takes for granted."""
+    text = shown(made.result())
+    (row,) = lines_with(text, "1 ")[1:2]
+    assert "[0.8000, 0.9000]   Kato-Temple, given the next mode   [0.7000, 0.9500]" in row
+    assert "Certified: holds a true eigenvalue if the residual is as estimated; guaranteed:" in text
+    bare = tuple(replace(mode, certificate=None) for mode in made.result().modes)
+    assert "guaranteed" not in shown(replace(made.result(), modes=bare))
+
+
 def test_pairs_without_a_time_step():
     """Complex pairs show decay and period in frames; columns without content are left out."""
     text = shown(made.complex_result())

@@ -7,15 +7,18 @@ from systems import AR1, CIRCLE, OU, ROTATIONAL_OU
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.accumulate import accumulate
-from koopman_cli.analysis.certificate import Certificate, flow_residuals
+from koopman_cli.analysis.certificate import Certificate, certificates, flow_residuals
 from koopman_cli.analysis.gap import spectral_gap
+from koopman_cli.analysis.heldout import HeldOut
 from koopman_cli.analysis.intervals import mode_intervals
+from koopman_cli.analysis.modes import with_certificates
 from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.uncertainty import Influences, influences
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import Moments
+from koopman_cli.types import Mode
 
 
 def ar(a, frames, seed):
@@ -110,9 +113,41 @@ def test_exact_moments_certify():
         psi -= pi @ psi
         norm = pi @ psi**2
         c1, c2 = (pi * psi) @ p @ psi / norm, (pi * psi) @ p @ p @ psi / norm
-        r = np.sqrt(max(c2 - c1**2, 0.0))
+        own = np.full((2, 10, 1), norm)
+        (found,) = certificates(HeldOut(own, own * np.array([c1, c2])[:, None, None]), [[0]])
         exact = np.linalg.eigvals(p).real
-        assert np.min(np.abs(exact - c1)) <= r + 1e-12
+        assert found.residual == pytest.approx(found.guaranteed, abs=1e-7)
+        assert found.value == pytest.approx(c1)
+        reach = found.residual[1] - c1
+        assert reach == pytest.approx(np.sqrt(max(c2 - c1**2, 0.0)), abs=1e-7)
+        assert np.min(np.abs(exact - c1)) <= reach + 1e-7
+
+
+def test_two_intervals_of_a_certificate():
+    """The residual interval is as wide as the error of lambda where r2 is not told from 0; the
+    guaranteed one is as wide as the error of r2 allows, and never the narrower of the two.
+    """
+    told = Certificate(0.9, 0.01, -1e-4, 2e-3, quantile=2.7)
+    assert told.residual == pytest.approx((0.9 - 0.027, 0.9 + 0.027))
+    reach = np.sqrt(1.645 * 2e-3)
+    assert told.guaranteed == pytest.approx((0.9 - reach, 0.9 + reach))
+    far = Certificate(0.9, 0.001, 0.04, 1e-4)
+    assert far.residual == pytest.approx(far.guaranteed, abs=1e-3)
+    few = Certificate(0.9, 0.05, 0.0, 1e-4)
+    assert few.guaranteed == few.residual
+
+
+def test_both_intervals_are_reported():
+    """Reported intervals end at 1; the guaranteed one holds the other in every mode."""
+    run = OU.simulate(0, 20_000)[0]
+    result = fit(run, FitOptions(model="edmd", settings={"degree": "3"}, lag="5", dim="2"))
+    first, second = (mode.certificate for mode in result.modes)
+    assert first["kind"] == "kato-temple"
+    assert second["kind"] == "residual"
+    sure = second["guaranteed"]
+    assert sure["low"] <= second["low"] < second["high"] <= sure["high"] <= 1
+    (mode,) = with_certificates([Mode(1, 0.99 + 0j)], [Certificate(0.99, 0.01, 0.0, 0.01)])
+    assert mode.certificate["high"] == mode.certificate["guaranteed"]["high"] == 1
 
 
 @pytest.mark.parametrize("model", ["tica", "vamp"])
@@ -131,8 +166,8 @@ def test_a_rotation_has_no_timescale(model):
 
 def test_a_contradiction_needs_its_errors():
     """r2 below zero is invalid only beyond the limit."""
-    assert Certificate(0.9, 0.01, -0.05, 0.01, (0, 1)).invalid
-    assert not Certificate(0.9, 0.01, -0.02, 0.01, (0, 1)).invalid
+    assert Certificate(0.9, 0.01, -0.05, 0.01).invalid
+    assert not Certificate(0.9, 0.01, -0.02, 0.01).invalid
 
 
 def damped_oscillator(points):

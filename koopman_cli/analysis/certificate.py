@@ -26,6 +26,12 @@ Matrix = NDArray[np.float64]
 #: One-sided 95% and two-sided 95% quantiles of the normal distribution.
 ONE_SIDED, TWO_SIDED = 1.645, 1.96
 
+#: Probability on either side of the sampling error of an eigenvalue in its residual interval
+#: (Student's t; this is its normal quantile). 99%, not 95%: an eigenvalue that poor functions
+#: move by less than about one of its errors has a residual far below the error of r2, so that
+#: nothing else in the interval makes up for it.
+TAIL, NORMAL_QUANTILE = 0.005, 2.576
+
 #: r2 below zero by this many errors contradicts reversibility. The probability that belongs
 #: to it is shared by all modes that are looked at.
 CONTRADICTION = 3.0
@@ -53,22 +59,43 @@ INVARIANT = 0.02
 
 @dataclass(frozen=True)
 class Certificate:
-    """Guaranteed intervals of one real eigenvalue.
+    """Intervals that hold a true eigenvalue near the one that is reported.
 
     value, error : c(tau) of the held-out functions and its standard error
     r2, r2_error : squared residual c(2 tau) - 2 lambda c(tau) + lambda^2 and its error
-    residual : [low, high] that holds a true eigenvalue
+    quantile : errors of the value that the residual interval allows for
     kato : the sharper interval of the slowest eigenvalue, or None
     limit : errors below zero at which r2 contradicts reversibility
+
+    Examples
+    --------
+    >>> told = Certificate(0.9, 0.01, 0.0, 0.002, quantile=2.0)
+    >>> [tuple(round(end, 3) for end in ends) for ends in (told.residual, told.guaranteed)]
+    [(0.88, 0.92), (0.843, 0.957)]
     """
 
     value: float
     error: float
     r2: float
     r2_error: float
-    residual: tuple[float, float]
+    quantile: float = NORMAL_QUANTILE
     kato: tuple[float, float] | None = None
     limit: float = CONTRADICTION
+
+    @property
+    def residual(self) -> tuple[float, float]:
+        """Holds a true eigenvalue if r2 is what it is estimated to be."""
+        return self.value - self._reach, self.value + self._reach
+
+    @property
+    def guaranteed(self) -> tuple[float, float]:
+        """Holds a true eigenvalue if r2 is anything up to its upper 95% bound."""
+        reach = max(float(np.sqrt(self.r2_up)), self._reach)
+        return self.value - reach, self.value + reach
+
+    @property
+    def _reach(self) -> float:
+        return float(np.hypot(np.sqrt(max(self.r2, 0.0)), self.quantile * self.error))
 
     @property
     def invalid(self) -> bool:
@@ -93,17 +120,23 @@ def certificates(
     *,
     symmetric: bool = False,
 ) -> tuple[Certificate, ...] | None:
-    """Residual and Kato-Temple intervals of k reversible modes; None with too few blocks.
+    """Residual, guaranteed and Kato-Temple intervals of k modes; None with too few blocks.
 
-    With lambda := c(tau) of the held-out functions, r2 = c(2 tau) - lambda^2 and se its error,
+    With lambda := c(tau) of the held-out functions, se' its error, r2 = c(2 tau) - lambda^2,
+    se the error of r2 and r2_up = max(r2, 0) + 1.645 se,
 
-        residual     lambda +- sqrt(max(r2, 0) + 1.645 se)
+        residual     lambda +- sqrt(max(r2, 0) + (t se')^2)
+        guaranteed   lambda +- sqrt(r2_up), at least the residual interval
         Kato-Temple  [lambda - 1.96 se', lambda + 1.96 se' + r2_up / (lambda - b)]
 
-    where b is the next group's eigenvalue plus its residual sqrt(max(r2, 0)) or 1.96 se',
-    whichever is larger, se' the error of lambda and r2_up = max(r2, 0) + 1.645 se. The latter
-    is given to the slowest group, where lambda - b is above 3 se', and is conditional on b,
-    which therefore is an estimate and no upper bound.
+    A self-adjoint K has an eigenvalue within |(K - mu) psi| / |psi| of any mu. At mu = lambda,
+    an estimate of c = c(tau), the square of that is r2 + (lambda - c)^2: the residual interval,
+    t the 99% quantile of Student's distribution. It takes r2 for what is estimated; the
+    guaranteed interval allows for its error.
+
+    b is the next group's eigenvalue plus its residual sqrt(max(r2, 0)) or 1.96 se', whichever
+    is larger. The Kato-Temple interval is given to the slowest group, where lambda - b is above
+    3 se', and is conditional on b, which therefore is an estimate and no upper bound.
 
     Parameters
     ----------
@@ -144,19 +177,24 @@ def certificates(
         CONTRADICTION_ALONE if symmetric else CONTRADICTION,
     )
     limits = np.where(outlive, limit, np.inf)
+    quantile = _quantile(len(g[0]))
     rows = np.stack([c[0], errors, r2, r2_errors, limits], axis=1).tolist()
-    made = [_with_residual(v, e, square, se, most) for v, e, square, se, most in rows]
+    made = [Certificate(v, e, square, se, quantile, limit=most) for v, e, square, se, most in rows]
     return tuple(
         _with_kato(one, made, groups) if groups and j in groups[0] else one
         for j, one in enumerate(made)
     )
 
 
-def _with_residual(
-    value: float, error: float, r2: float, r2_error: float, limit: float
-) -> Certificate:
-    reach = float(np.sqrt(max(r2, 0.0) + ONE_SIDED * r2_error))
-    return Certificate(value, error, r2, r2_error, (value - reach, value + reach), limit=limit)
+def _quantile(blocks: int) -> float:
+    """Of Student's t, for the error of an eigenvalue.
+
+    >>> round(_quantile(10_000), 3), round(_quantile(40), 2)
+    (2.576, 2.71)
+    """
+    from scipy.special import stdtrit
+
+    return float(-stdtrit(blocks - 1, TAIL))
 
 
 def _contradiction(blocks: int, modes: int, errors: float) -> float:

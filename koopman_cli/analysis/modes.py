@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +112,7 @@ def _growth(q: Quantity | None, pair: tuple[float, float] | None, lag: Lag) -> Q
 
 
 def with_certificates(modes: Sequence[Mode], found: Sequence[Certificate]) -> tuple[Mode, ...]:
-    """Modes with their guaranteed intervals, or invalid where r2 contradicts reversibility.
+    """Modes with intervals of a true eigenvalue, or invalid where r2 contradicts reversibility.
 
     One contradiction refutes what every mode of a reversible model assumes.
     """
@@ -139,10 +140,16 @@ def _invalid(mode: Mode, reason: str) -> Mode:
 
 
 def _certified(mode: Mode, found: Certificate) -> Mode:
-    low, high = found.kato or found.residual
     kind = "kato-temple" if found.kato else "residual"
+    certificate = {**_ends(found.kato or found.residual), "kind": kind}
+    certificate["guaranteed"] = _ends(found.guaranteed)
     residual = float(np.sqrt(max(found.r2, 0.0)))
-    return replace(mode, residual=residual, certificate={"low": low, "high": high, "kind": kind})
+    return replace(mode, residual=residual, certificate=certificate)
+
+
+def _ends(interval: tuple[float, float]) -> dict[str, Any]:
+    """No reversible process has an eigenvalue beyond 1 or -1."""
+    return {"low": max(interval[0], -1.0), "high": min(interval[1], 1.0)}
 
 
 def with_residuals(modes: Sequence[Mode], found: FlowResiduals) -> tuple[Mode, ...]:

@@ -45,8 +45,9 @@ CAPTIONS = {
     ),
     "residuals": (
         "Below: residual of each eigenpair, at zero where it is not told from an exact one. Above: "
-        "the eigenvalue with its 95% interval (blue) and the certified range (grey) that holds a "
-        "true eigenvalue."
+        "the eigenvalue with its 95% interval (blue); the certified range (grey) holds a true "
+        "eigenvalue if the residual is as estimated, the guaranteed range (light) at 95% whatever "
+        "its sampling error."
     ),
     "eigenfunctions": (
         "Mean of each slow function per bin; white is zero, grey was never visited. A mode is the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,11 +113,19 @@ def _mode(mode: Mode) -> dict[str, Any]:
         "amplitude": quantity(mode.amplitude),
         "residual": number(mode.residual),
         "spectral_bias": number(mode.spectral_bias),
-        "certificate": None
-        if c is None
-        else {"low": number(c.get("low")), "high": number(c.get("high")), "kind": c.get("kind")},
+        "certificate": None if c is None else _certificate(c),
         "verdict": mode.verdict,
         "reason": mode.reason,
+    }
+
+
+def _certificate(c: Mapping[str, Any]) -> dict[str, Any]:
+    sure = c.get("guaranteed") or {}
+    return {
+        "low": number(c.get("low")),
+        "high": number(c.get("high")),
+        "kind": c.get("kind"),
+        "guaranteed": {"low": number(sure.get("low")), "high": number(sure.get("high"))},
     }
 
 

@@ -52,7 +52,13 @@ def methods(result: FitResult) -> tuple[str, tuple[str, ...]]:
             "Intervals are 95% block intervals from the influence of contiguous blocks of at "
             f"least three times the slowest timescale {cite('kunsch1989')}."
         )
-    if any(m.residual is not None for m in result.modes):
+    if any(m.certificate for m in result.modes):
+        told.append(
+            "Certified ranges of eigenvalues hold a true eigenvalue if the held-out residual is as "
+            f"estimated (residual and Kato-Temple bounds {cite('kato1949')}), guaranteed ranges at "
+            "95%, whatever its sampling error."
+        )
+    elif any(m.residual is not None for m in result.modes):
         told.append(f"Residuals bound the distance to true eigenvalues {cite('colbrook2024')}.")
     if result.states is not None:
         chosen = "the spectral gap" if result.states.chosen_by == "gap" else "the user"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from koopman_cli import __version__
 from koopman_cli.bibliography import bibtex
 from koopman_cli.report.advice import explain
+from koopman_cli.report.certified import MEANING
 from koopman_cli.report.config import dumps as config_text
 from koopman_cli.report.describe import CAPTIONS, TITLES, alt_text
 from koopman_cli.report.featurebars import ranked
@@ -176,7 +177,7 @@ def _figures(result: FitResult, pictures: Mapping[str, bytes]) -> dict[str, dict
 
 
 def _mode_columns(cells: Cells, count: int) -> list[str]:
-    names = [*_QUANTITIES, *_PLAIN, "certificate"]
+    names = [*_QUANTITIES, *_PLAIN, "certificate", "certificate.guaranteed"]
     found = [
         n for n in names if any(cells.value(f"modes.{i}.{n}") is not None for i in range(count))
     ]
@@ -192,7 +193,8 @@ def _modes(result: FitResult, cells: Cells) -> dict[str, Any]:
         made = {name: cells.quantity(f"modes.{i}.{name}") for name in _QUANTITIES}
         made |= {name: cells.number(f"modes.{i}.{name}") for name in _PLAIN}
         made["residual"] = cells.residual(f"modes.{i}.residual")
-        made["certificate"] = cells.interval(f"modes.{i}.certificate")
+        for name in ("certificate", "certificate.guaranteed"):
+            made[name] = cells.interval(f"modes.{i}.{name}")
         rows.append(
             {
                 "index": cells.number(f"modes.{i}.index"),
@@ -203,11 +205,16 @@ def _modes(result: FitResult, cells: Cells) -> dict[str, Any]:
             }
         )
     spectral = any(mode.eigenvalue is not None for mode in result.modes)
-    shown = {"spectral_bias": "spectral bias", "certificate": "certified range"}
+    shown = {
+        "spectral_bias": "spectral bias",
+        "certificate": "certified range",
+        "certificate.guaranteed": "guaranteed range",
+    }
     return {
         "columns": [shown.get(name, name) for name in columns],
         "value": "eigenvalue" if spectral else "coherence",
         "rows": rows,
+        "certified": MEANING if "certificate" in columns else "",
     }
 
 

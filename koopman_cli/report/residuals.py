@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from koopman_cli.report.certified import ends
 from koopman_cli.report.drawing import colour, look, new_figure
 from koopman_cli.report.lines import verdict_legend, verdict_look
 from koopman_cli.types import FitResult, Mode
@@ -35,10 +36,7 @@ def residuals(result: FitResult, width_mm: float = 85) -> Figure | None:
 
 
 def _bounds(mode: Mode) -> tuple[float, float] | None:
-    c = mode.certificate
-    if c is None or c.get("low") is None or c.get("high") is None or mode.eigenvalue is None:
-        return None
-    return float(c["low"]), float(c["high"])
+    return None if mode.eigenvalue is None else ends(mode.certificate)
 
 
 def _certificates(axes: Axes, modes: list[Mode]) -> None:
@@ -46,8 +44,12 @@ def _certificates(axes: Axes, modes: list[Mode]) -> None:
         bounds, value = _bounds(mode), mode.eigenvalue
         if bounds is None or value is None:
             continue
-        axes.vlines(mode.index, *bounds, color=look().faint, linewidth=7 * look().scale, zorder=1)
-        axes.vlines(mode.index, *bounds, color=look().grey, linewidth=0.8, zorder=1.5)
+        sure = ends((mode.certificate or {}).get("guaranteed"))
+        if sure is not None:
+            wide = 8 * look().scale
+            axes.vlines(mode.index, *sure, color=look().faint, linewidth=wide, zorder=1)
+        wide = 4.5 * look().scale
+        axes.vlines(mode.index, *bounds, color=look().grey, linewidth=wide, alpha=0.5, zorder=1.5)
         low, high = mode.eigenvalue_low, mode.eigenvalue_high
         if low is not None and high is not None:
             axes.vlines(mode.index, low, high, color=colour(0), linewidth=2.0, zorder=2)

@@ -261,6 +261,9 @@ def render_fit(result: FitResult, console: Console, run: Path | None = None) -> 
         say("\nModes", "bold")
         console.print(_modes_table(result.modes))
         say("")
+        from koopman_cli.report.certified import render_certificates
+
+        render_certificates(result.modes, console)
     if result.gap is not None:
         say(gap_line(result.gap))
     if result.states is not None:

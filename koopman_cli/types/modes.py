@@ -32,6 +32,9 @@ class Mode:
     amplitude : root-mean-square contribution per cell (flows)
     timescale, period, frequency, growth : physical meaning, None where undefined (``reason``
         says why)
+    certificate : ``low`` and ``high`` hold a true eigenvalue if the residual is what it is
+        estimated to be (``kind`` residual or kato-temple); those of ``guaranteed`` at 95%,
+        whatever its sampling error
     """
 
     index: int
