@@ -21,7 +21,7 @@ from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.request import Request
 from koopman_cli.types import Lift
-from koopman_cli.validation import Fold, assign_folds, make_folds
+from koopman_cli.validation import Fold, assign_folds, fold_of, make_folds
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Bound:
         held = held.merged(need)
         train = self.merged.total()
         groups = assign_folds(held, max(count, 1))
-        return [Fold(train, held.sum_joined(g), self.solve) for g in groups]
+        return [replace(fold_of(held, g, self.solve), train=train) for g in groups]
 
     def _rest(self, held: list[int]) -> list[int]:
         """The training blocks of a fold."""
@@ -141,7 +141,7 @@ class Bound:
             plain = bound.solve(train)
             fixed = self.request.refined(self.stream, lift, self.lag, plain, ranges)
             bound = replace(bound, fixed=fixed)
-        return Fold(train, blocks.sum_joined(held), bound.solve)
+        return fold_of(blocks, held, bound.solve)
 
     def _weighted(
         self, stream: FeatureStream, lift: Lift, trained: Moments, eps: float, **blocks: Any

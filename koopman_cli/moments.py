@@ -231,6 +231,10 @@ class BlockMoments:
         A boundary between two blocks of a set touches no frame of a block outside of it, so
         neighbours in one training or test set need no gap.
         """
+        return self._sum(self.joined(blocks), lag)
+
+    def joined(self, blocks: Iterable[int]) -> NDArray[np.int64]:
+        """Regions of some blocks and of the boundaries between neighbours among them."""
         index = np.flatnonzero(self.is_block)[np.asarray(list(blocks), np.int64)]
         chosen = {int(r) for r in index}
         inner = [
@@ -239,7 +243,7 @@ class BlockMoments:
             for r, following in pairwise(run)
             if following == r + 2 and r in chosen and following in chosen
         ]
-        return self._sum(np.sort(np.append(index, np.array(inner, np.int64))), lag)
+        return np.sort(np.append(index, np.array(inner, np.int64)))
 
     def block(self, block: int, lag: int | None = None) -> Moments:
         """Moments of one block."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.centring import Offset
 from koopman_cli.errors import SupportError
 from koopman_cli.linalg import fix_signs, sorted_svd, whiten
 from koopman_cli.moments import Covariances, Moments
@@ -155,12 +156,29 @@ def singular_functions(
     return u * signs, s, v * signs
 
 
-def score_set(u: Matrix, s: Matrix, v: Matrix, test: Moments) -> FoldScore:
+def _about_runs(
+    parts: tuple[Matrix, Matrix, Matrix], u: Matrix, v: Matrix, offsets: Sequence[Offset]
+) -> tuple[Matrix, Matrix, Matrix]:
+    """Covariances of functions about the means of the runs, from those about their own mean."""
+    c00, c01, c11 = parts
+    for share, dx, dy in offsets:
+        f, g = dx @ u, dy @ v
+        c00 = c00 + share * np.outer(f, f)
+        c01 = c01 + share * np.outer(f, g)
+        c11 = c11 + share * np.outer(g, g)
+    return c00, c01, c11
+
+
+def score_set(
+    u: Matrix, s: Matrix, v: Matrix, test: Moments, offsets: Sequence[Offset] = ()
+) -> FoldScore:
     """Score singular functions (in units of z of ``test``) on the moments of a set.
 
     VAMP-1 and VAMP-2 whiten again on this set and cannot see over-fitting; VAMP-E can.
+    ``offsets`` are those of a part of a run (:func:`koopman_cli.centring.offsets`).
     """
-    c00, c01, c11 = _through(test.covariances(), u, v)
+    own = _through(test.covariances(), u, v)
+    c00, c01, c11 = _about_runs(own, u * test.scale[:, None], v * test.scale[:, None], offsets)
     vampe = float(vamp_score(c00, c01, c11, s, r="E"))
     # A function that never moves on this set adds nothing to VAMP-1 and VAMP-2.
     moving = (np.diag(c00) > 1e-12) & (np.diag(c11) > 1e-12)
@@ -174,7 +192,7 @@ def score_set(u: Matrix, s: Matrix, v: Matrix, test: Moments) -> FoldScore:
         float(vamp_score(ones[0], small, ones[1], r=1)),
         float(vamp_score(ones[0], small, ones[1], r=2)),
         vampe,
-        poor=_too_few(np.diag(c00)),
+        poor=_too_few(np.diag(own[0])),
     )
 
 
@@ -182,7 +200,8 @@ def _too_few(ratio: Matrix) -> bool:
     """Whether a set holds too few events to judge, from var(test)/var(train) of its modes.
 
     A mode contributes s^2 (2 r - r^2): with r outside [1/2, 2] the score says how often the
-    rare state was visited, not how good the model is.
+    rare state was visited, not how good the model is. The variance is that about the set's own
+    mean, since a part of a run may be far from the mean of the run and hold no event.
     """
     return bool(np.any((ratio > 2) | (ratio < 0.5)))
 
@@ -192,7 +211,12 @@ MIN_PIVOT = 1e-5
 
 
 def score_nested(
-    train: Moments, test: Moments, left: Matrix, right: Matrix, dims: Sequence[int]
+    train: Moments,
+    test: Moments,
+    left: Matrix,
+    right: Matrix,
+    dims: Sequence[int],
+    offsets: Sequence[Offset] = (),
 ) -> list[FoldScore]:
     r"""Scores of the models made of the first k functions, for several k at the cost of one.
 
@@ -211,6 +235,8 @@ def score_nested(
         Functions of the model, in the units of the features, slowest first.
     dims : sequence of int
         Numbers of functions, each at least 1 and at most k.
+    offsets : sequence of (share, (d,), (d,)), optional
+        Of a test set that is part of a run (:func:`koopman_cli.centring.offsets`).
 
     Returns
     -------
@@ -219,28 +245,32 @@ def score_nested(
     """
     widest = max(dims)
     a, b = left[:, :widest] / train.scale[:, None], right[:, :widest] / train.scale[:, None]
-    own, held = _through(train.covariances(), a, b), _through(test.covariances(), a, b)
-    factors = [_cholesky(m) for m in (own[0], own[2], held[0], held[2])]
+    seen, inner = _through(train.covariances(), a, b), _through(test.covariances(), a, b)
+    held = _about_runs(inner, left[:, :widest], right[:, :widest], offsets)
+    factors = [_cholesky(m) for m in (seen[0], seen[2], held[0], held[2])]
     if any(f is None for f in factors):
-        return [_score_one(train, test, left[:, :k], right[:, :k]) for k in dims]
-    (t00, t01, t11), m = _between(factors[:2], held), _between(factors[:2], own)[1]
+        return [_score_one(train, test, (left[:, :k], right[:, :k]), offsets) for k in dims]
+    (t00, t01, t11), m = _between(factors[:2], held), _between(factors[:2], seen)[1]
+    # Whether a part holds events is asked about its own mean.
+    inside = _between(factors[:2], inner)[0]
     p = _between(factors[2:], held)[1]
     squares = np.cumsum(np.cumsum(p * p, axis=0), axis=1)
     # All dims in one call: functions beyond k have the singular value 0 and add nothing.
     stacks, s = np.zeros((3, len(dims), widest, widest)), np.zeros((len(dims), widest))
+    poor = []
     for i, k in enumerate(dims):
         u, s[i, :k], vt = np.linalg.svd(m[:k, :k])
         stacks[0, i, :k, :k] = u.T @ t00[:k, :k] @ u
         stacks[1, i, :k, :k] = u.T @ t01[:k, :k] @ vt.T
         stacks[2, i, :k, :k] = vt @ t11[:k, :k] @ vt.T
+        poor.append(_too_few(np.diag(u.T @ inside[:k, :k] @ u)))
     vampe = vamp_score(stacks[0], stacks[1], stacks[2], s, r="E")
-    variances = np.diagonal(stacks[0], axis1=1, axis2=2)
     return [
         FoldScore(
             1 + float(np.linalg.svd(p[:k, :k], compute_uv=False).sum()),
             1 + float(squares[k - 1, k - 1]),
             float(vampe[i]),
-            _too_few(variances[i, :k]),
+            poor[i],
         )
         for i, k in enumerate(dims)
     ]
@@ -266,5 +296,7 @@ def _between(factors: Sequence[Matrix | None], parts: tuple[Matrix, ...]) -> lis
     ]
 
 
-def _score_one(train: Moments, test: Moments, left: Matrix, right: Matrix) -> FoldScore:
-    return score_set(*singular_functions(train, left, right), test)
+def _score_one(
+    train: Moments, test: Moments, functions: tuple[Matrix, Matrix], offsets: Sequence[Offset]
+) -> FoldScore:
+    return score_set(*singular_functions(train, *functions), test, offsets)

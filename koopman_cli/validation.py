@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.centring import Offset, offsets
 from koopman_cli.errors import KoopmanError, SupportError
 from koopman_cli.linalg import balanced, keep_pairs
 from koopman_cli.models.solve import Solution
@@ -34,11 +35,15 @@ UNEVEN = 2.2
 
 @dataclass(frozen=True)
 class Fold:
-    """Moments of the training and of the held-out blocks, and how to solve the former."""
+    """Moments of the training and of the held-out blocks, and how to solve the former.
+
+    offsets : of the held-out part of each run from the run (:func:`koopman_cli.centring.offsets`)
+    """
 
     train: Moments
     test: Moments
     solve: SolveMoments
+    offsets: tuple[Offset, ...] = ()
 
 
 def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list[int]]:
@@ -136,11 +141,14 @@ def make_folds(
     blocks: BlockMoments, solve: SolveMoments, folds: int = 5, repeat: int = 0
 ) -> list[Fold]:
     """Folds of block moments at one lag for a solver whose lift is fixed."""
-    everything = set(range(blocks.n_blocks))
-    return [
-        Fold(blocks.sum_joined(sorted(everything - set(held))), blocks.sum_joined(held), solve)
-        for held in assign_folds(blocks, folds, repeat)
-    ]
+    return [fold_of(blocks, held, solve) for held in assign_folds(blocks, folds, repeat)]
+
+
+def fold_of(blocks: BlockMoments, held: Sequence[int], solve: SolveMoments) -> Fold:
+    """The fold that holds some blocks out and trains on all others."""
+    rest = sorted(set(range(blocks.n_blocks)) - set(held))
+    train, test = blocks.sum_joined(rest), blocks.sum_joined(held)
+    return Fold(train, test, solve, offsets(blocks, held, rest))
 
 
 def score_dims(
@@ -151,12 +159,12 @@ def score_dims(
     A dim that would split a complex pair is raised by one for that model. A fold whose
     training part supports no model is left out of all scores, which say so.
     """
-    train = _by_dim(total, total, solve, dims)
+    train = _by_dim(Fold(total, total, solve), dims)
     held: list[list[FoldScore]] = []
     refused: list[str] = []
     for fold in folds:
         try:
-            held.append(_by_dim(fold.train, fold.test, fold.solve, dims))
+            held.append(_by_dim(fold, dims))
         except SupportError as error:
             refused.append(str(error))
     said = _left_out(refused, len(folds))
@@ -180,15 +188,17 @@ def _left_out(refused: Sequence[str], folds: int) -> tuple[str, ...]:
     )
 
 
-def _by_dim(
-    train: Moments, test: Moments, solve: SolveMoments, dims: Sequence[int]
-) -> list[FoldScore]:
-    solution = solve(train)
-    test = test.rebased(train.shift, train.scale)
+def _by_dim(fold: Fold, dims: Sequence[int]) -> list[FoldScore]:
+    train, solution = fold.train, fold.solve(fold.train)
+    test = fold.test.rebased(train.shift, train.scale)
     counts = [min(keep_pairs(solution.eigenvalues, dim), solution.rank) for dim in dims]
     wanted = sorted({k for k in counts if k})
     nothing = FoldScore(1.0, 1.0, 1.0)
-    scores = score_nested(train, test, solution.left, solution.right, wanted) if wanted else []
+    scores = (
+        score_nested(train, test, solution.left, solution.right, wanted, fold.offsets)
+        if wanted
+        else []
+    )
     by_count = dict(zip(wanted, scores, strict=True))
     return [by_count.get(k, nothing) for k in counts]
 
@@ -289,7 +299,7 @@ def choose_dim(scores: Sequence[Score]) -> DimChoice:
 def drift(blocks: BlockMoments, names: Sequence[str], folds: Sequence[Sequence[int]]) -> list[str]:
     """Features whose mean on a held-out set is more than three errors from the training mean.
 
-    Test moments are centred by the mean of the test set, so a score is blind to a drift.
+    Whole runs are centred by their own mean when they are held out: their score is blind to it.
     """
     means = np.stack([blocks.block(b).mean_x for b in range(blocks.n_blocks)])
     if len(means) < 6:

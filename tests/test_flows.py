@@ -166,7 +166,8 @@ def test_what_held_out_data_refute_is_not_resolved():
     resolved, with that reason; at rank 10 they support the annual cycle and it is.
     """
     every = run(SST, folds=5)
-    assert every.score.vampe.test + 2 * every.score.vampe.stderr < 1
+    assert every.score.vampe.test < 1
+    assert sum(fold < 1 for fold in every.score.vampe.folds) >= 4
     assert not every.slow
     assert not any(m.verdict == "resolved" for m in every.modes)
     first = next(m for m in every.modes if m.period is not None)

@@ -20,10 +20,9 @@ def rotation(frames: int, turn: float, noise: float, seed: int) -> NDArray[np.fl
     return np.column_stack([np.cos(angle), np.sin(angle)]) + noise * kicks
 
 
-@pytest.mark.parametrize(("turn", "seed"), [(0.2, 10), (0.05, 8)])
-def test_dim_auto_takes_both_functions_of_a_rotation(turn, seed):
+def test_dim_auto_takes_both_functions_of_a_rotation():
     """Where one function scores within an error of two, the pair is still not split."""
-    stream = FeatureStream.from_arrays([rotation(1500, turn, 1.5, seed)])
+    stream = FeatureStream.from_arrays([rotation(1500, 0.05, 1.5, 8)])
     found = estimate(stream, Request.of("vamp"), 3)
     one, two = (found.dims.scores[d].vampe.test for d in (1, 2))
     assert two > one

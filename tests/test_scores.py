@@ -20,16 +20,18 @@ from scipy.signal import lfilter
 
 from koopman_cli.accumulate import accumulate
 from koopman_cli.candidates import Candidate
+from koopman_cli.centring import offsets
 from koopman_cli.choice import differences, recommend
 from koopman_cli.cli import koopman
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import Design, Scorer
+from koopman_cli.models.solve import solve
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.request import Request
 from koopman_cli.scores import GridOptions, score_grid
 from koopman_cli.store.journal import Journal
 from koopman_cli.types import Lag, Score, ScoreEntry
-from koopman_cli.validation import assign_folds
+from koopman_cli.validation import assign_folds, make_folds
 
 ALA2 = Path(__file__).parents[1] / "sample_data" / "ala2"
 RUNS = [str(ALA2 / "run1.h5"), str(ALA2 / "run2.h5")]
@@ -89,8 +91,11 @@ def reference_scores(train, test, dim, *, reversible):
     r0, r1 = inverse_root(x0.T @ x0 / len(x)), inverse_root(y0.T @ y0 / len(y))
     u, s, vt = np.linalg.svd(r0 @ (x0.T @ y0 / len(x)) @ r1)
     left, right, s = functions @ r0 @ u[:, :dim], functions @ r1 @ vt[:dim].T, s[:dim]
-    f, g = test[0] @ left, test[1] @ right
-    f, g = f - f.mean(axis=0), g - g.mean(axis=0)
+    # Held-out pairs of a run are centred by the mean of all pairs of the run.
+    f, g = (
+        (test[i] - np.concatenate([train[i], test[i]]).mean(axis=0)) @ functions
+        for i, functions in enumerate((left, right))
+    )
     c00, c01, c11 = f.T @ f / len(f), f.T @ g / len(f), g.T @ g / len(f)
     small = np.linalg.svd(inverse_root(c00) @ c01 @ inverse_root(c11), compute_uv=False)
     vampe = 1 + np.trace(2 * np.diag(s) @ c01 - np.diag(s) @ c00 @ np.diag(s) @ c11)
@@ -135,7 +140,6 @@ def test_scores_equal_refitting_every_fold():
 def test_scores_equal_those_of_deeptime():
     """VAMP-1, -2 and -E of a VAMP model on a test set equal deeptime's to 1e-8."""
     decomposition = pytest.importorskip("deeptime.decomposition")
-    from koopman_cli.models.solve import solve
     from koopman_cli.scoring import score_nested
 
     data = columns(1, [30, 10, 5, 2], 4000)
@@ -152,6 +156,43 @@ def test_scores_equal_those_of_deeptime():
         for r, value in ((1, found.vamp1), (2, found.vamp2), ("E", found.vampe)):
             expected = model.score(r, test_model=held, epsilon=1e-12, dim=dim)
             assert value == pytest.approx(expected, rel=1e-8), (dim, r)
+
+
+def test_held_out_scores_of_a_slow_function_are_not_too_small():
+    """Five folds of 20 timescales: the mean over 200 runs of the held-out covariance of a known
+    function is exp(-lag/t) within three errors; about the mean of each fold it is far below.
+    """
+    lag, t, about_run, about_own = 10, 50.0, [], []
+    for seed in range(200):
+        blocks, _ = accumulate(FeatureStream.from_arrays(columns(seed, [t], 5000)), [lag])
+        for fold in make_folds(blocks, lambda m: solve(m, "svd")):
+            own = float(fold.test.covariances().c01[0, 0] / fold.test.scale[0] ** 2)
+            about_own.append(own)
+            about_run.append(own + sum(p * dx[0] * dy[0] for p, dx, dy in fold.offsets))
+    run, own = (np.reshape(c, (200, 5)).mean(axis=1) for c in (about_run, about_own))
+    # The mean of the run itself takes 2 t / 5000 away.
+    exact, error = np.exp(-lag / t) - 2 * t / 5000, run.std() / np.sqrt(200)
+    assert abs(run.mean() - exact) < 3 * error
+    assert own.mean() < exact - 6 * error
+
+
+def test_whole_runs_keep_their_own_mean():
+    """Runs held out as a whole have no offset: what differs between runs is no slow mode. A fold
+    with half of one run has one, whose share is that of its pairs.
+    """
+    runs = [columns(seed, [5.0], 600) + 10 * seed for seed in range(5)]
+    blocks, _ = accumulate(FeatureStream.from_arrays(runs), [2])
+    assert all(fold.offsets == () for fold in make_folds(blocks, lambda m: solve(m, "svd")))
+    owner = blocks.trajectory[blocks.is_block]
+    half = np.flatnonzero(owner == 0)[: np.count_nonzero(owner == 0) // 2].tolist()
+    held = half + np.flatnonzero(owner == 1).tolist()
+    rest = [b for b in range(blocks.n_blocks) if b not in held]
+    ((share, dx, _),) = offsets(blocks, held, rest)
+    part = blocks.sum_joined(half)
+    assert share == pytest.approx(part.n / blocks.sum_joined(held).n)
+    every = blocks.sum_joined(np.flatnonzero(owner == 0).tolist())
+    # The boundary between the halves belongs to neither.
+    assert dx[0] == pytest.approx(part.mean_x[0] - every.mean_x[0], abs=0.05)
 
 
 # ------------------------------------------------------------------ no leak

@@ -94,11 +94,44 @@ def slow_functions(runs: list[Floats], lag: int, solver: str, dim: int) -> tuple
     return left[:, ::-1][:, :dim], right[:, ::-1][:, :dim]
 
 
+def sides(runs: list[Floats], lag: int) -> tuple[Floats, Floats]:
+    """All pairs of the runs."""
+    return np.concatenate([r[:-lag] for r in runs]), np.concatenate([r[lag:] for r in runs])
+
+
+def held_out(
+    blocks: BlockMoments, held: list[int], data: list[Floats], lag: int
+) -> tuple[Floats, Floats, int]:
+    """Pairs of held-out blocks about their mean, and how many; what lies between that mean and
+    the mean of a run that was cut is one further row, as often as there are pairs of the run.
+    """
+    p, q = centred(runs_of(blocks, held, data), lag)
+    rows, owner = [(p, q)], blocks.trajectory[blocks.is_block]
+    for run in np.unique(owner[held]):
+        every = [int(b) for b in np.flatnonzero(owner == run)]
+        own, rest = [b for b in every if b in held], [b for b in every if b not in held]
+        if rest:
+            x, y = sides(runs_of(blocks, own, data), lag)
+            more = sides(runs_of(blocks, rest, data), lag)
+            a, b = np.concatenate([x, more[0]]), np.concatenate([y, more[1]])
+            root = np.sqrt(len(x))
+            rows.append(
+                (
+                    root * (x.mean(axis=0) - a.mean(axis=0))[None],
+                    root * (y.mean(axis=0) - b.mean(axis=0))[None],
+                )
+            )
+    return (*(np.concatenate(side) for side in zip(*rows, strict=True)), len(p))
+
+
 def slow_scores(
-    train: list[Floats], test: list[Floats], lag: int, functions: tuple[Floats, Floats]
+    train: list[Floats],
+    test: tuple[Floats, Floats, int],
+    lag: int,
+    functions: tuple[Floats, Floats],
 ) -> tuple[float, float, float]:
     """VAMP-1, VAMP-2 and VAMP-E by QR decompositions of projected frames."""
-    (x, y), (p, q) = centred(train, lag), centred(test, lag)
+    (x, y), (p, q, n) = centred(train, lag), test
     left, right = functions
     qx, rx = np.linalg.qr(x @ left)
     qy, ry = np.linalg.qr(y @ right)
@@ -106,7 +139,6 @@ def slow_scores(
     root = np.sqrt(len(x))
     f = p @ left @ np.linalg.inv(rx) @ u * root
     g = q @ right @ np.linalg.inv(ry) @ vt.T * root
-    n = len(p)
     vampe = 1 + 2 * np.sum(s * (f * g).sum(axis=0)) / n
     vampe -= np.sum((f.T @ f / n) * (g.T @ g / n) * np.outer(s, s))
     held = np.linalg.svd(np.linalg.qr(f)[0].T @ np.linalg.qr(g)[0], compute_uv=False)
@@ -133,7 +165,7 @@ def test_scores_equal_slow_refits(name, options, dim, pieces):
     assert found.score.folds == len(folds) == 5
     for i, held in enumerate(folds):
         rest = [b for b in range(found.merged.n_blocks) if b not in held]
-        train, test = (runs_of(found.merged, blocks, data) for blocks in (rest, held))
+        train, test = runs_of(found.merged, rest, data), held_out(found.merged, held, data, lag)
         functions = slow_functions(train, lag, request.solver, dim)
         expected = slow_scores(train, test, lag, functions)
         for entry, value in zip(("vamp1", "vamp2", "vampe"), expected, strict=True):
@@ -151,7 +183,7 @@ def test_scores_of_complex_pairs_equal_slow_refits():
     )
     for i, held in enumerate(assign_folds(found.merged, 5)):
         rest = [b for b in range(found.merged.n_blocks) if b not in held]
-        train, test = (runs_of(found.merged, blocks, data) for blocks in (rest, held))
+        train, test = runs_of(found.merged, rest, data), held_out(found.merged, held, data, 2)
         expected = slow_scores(train, test, 2, slow_functions(train, 2, "eig", 2))
         assert found.score.vampe.folds[i] == pytest.approx(expected[2], rel=1e-6)
 
@@ -170,7 +202,8 @@ def test_learned_lifts_are_refitted_on_training_blocks():
         )
         lift = dictionary(sample, ["x1"], ["gaussians"], centers=6)
         lifted = [apply(lift, data[0])]
-        train, test = (runs_of(found.merged, blocks, lifted) for blocks in (rest, held))
+        train = runs_of(found.merged, rest, lifted)
+        test = held_out(found.merged, held, lifted, OU.lag)
         functions = slow_functions(train, OU.lag, "reversible", 2)
         expected = slow_scores(train, test, OU.lag, functions)
         assert found.score.vampe.folds[i] == pytest.approx(expected[2], rel=1e-6)
@@ -212,7 +245,7 @@ def test_a_separate_test_set():
     blocks, _ = accumulate(FeatureStream.from_arrays([test]), [2])
     parts = blocks.merged(3000 / 20)
     for i, held in enumerate(assign_folds(parts, 5)):
-        expected = slow_scores([train], runs_of(parts, held, [test]), 2, functions)
+        expected = slow_scores([train], held_out(parts, held, [test], 2), 2, functions)
         assert found.score.vampe.folds[i] == pytest.approx(expected[2], rel=1e-6)
 
 
