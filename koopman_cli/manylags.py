@@ -11,17 +11,16 @@ spectra; Oppenheim and Schafer, Discrete-Time Signal Processing, section 8.7 (ov
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from koopman_cli.sums import Piece, Unit
-from koopman_cli.tiles import TILE, SegmentRun, Tile, within
+from koopman_cli.sums import Unit
+from koopman_cli.tiles import Found, SegmentRun, Tile, Wanted, turn_of
 from koopman_cli.workers import Buffers
 
 #: Lags from which transforms are cheaper than products, if the longest of them is at most
@@ -139,46 +138,38 @@ class ManyLagsRun(SegmentRun):
         # Queued behind the last tile, which may still be on its way.
         self.workers.submit(_nothing, lambda _: self.finish(list(self.spectra)), 0)
 
-    def run_unit(self, unit: Unit, start: int, stop: int, until: int) -> None:
-        """Transform the tiles of a block and the gap behind it."""
-        pieces = self.pieces(start, stop, until)
-        for at in range(start, until, TILE):
-            to = min(at + TILE, until)
-            tile = Tile(self, at, to, self.segment.stop)
-            grams = within(pieces, at, to)
-            spans = [
-                _Span(s.region, s.sign, s.start - at, s.stop - at, s.end - at)
-                for s in _shares(unit, (at, to), stop, self.reach)
-                if s.start < s.stop
-            ]
-            work = partial(_transform, tile, grams, spans)
-            receive = partial(self.take, unit, (grams, spans), to == until)
-            self.workers.submit(work, receive, tile.size)
+    def pairs(self, unit: Unit, stop: int, at: int, to: int) -> list[Any]:
+        """What the pairs of all lags that start in a tile add to."""
+        spans = [_Span(unit.block, 1, 0, turn_of(stop, 0, at, to) - at, stop - at)]
+        if unit.after is not None:
+            # All pairs from the last edge and the gap, less those that end inside the block.
+            first = turn_of(stop, self.reach, at, to) - at
+            spans.append(_Span(unit.after, 1, first, to - at, to - at + self.reach))
+            spans.append(replace(spans[0], region=unit.after, sign=-1, start=first))
+        return [span for span in spans if span.start < span.stop]
 
-    def take(
-        self,
-        unit: Unit,
-        wanted: tuple[list[tuple[Piece, int, int]], list[_Span]],
-        complete: bool,
-        found: tuple[list[NDArray[Any]], list[NDArray[Any]]],
-    ) -> None:
+    def multiply_pairs(
+        self, tile: Tile, z: Any, pairs: list[Any], buffers: Buffers
+    ) -> list[NDArray[Any]]:
+        """Spectra of the pairs of a tile."""
+        x = z[:, : self.width]
+        return [spectrum(x, (s.start, s.stop), s.end, self.reach) for s in pairs]
+
+    def receive(self, unit: Unit, wanted: Wanted, complete: bool, found: Found) -> None:
         """Add the spectra of a tile; with the last tile of a unit, the products of its block."""
-        grams, spans = wanted
-        for span, part in zip(spans, found[1], strict=True):
-            self.add(span, part)
-        self.receive(unit, grams, [], complete, (found[0], []))
+        super().receive(unit, wanted, complete, found)
         if complete:
             self.finish([unit.block])
 
-    def add(self, span: _Span, part: NDArray[Any]) -> None:
+    def add(self, unit: Unit, pair: Any, product: NDArray[Any]) -> None:
         """Add a spectrum to its region: the first as it is, sums of several in double precision."""
-        held = self.spectra.get(span.region)
+        held = self.spectra.get(pair.region)
         if held is None:
-            self.spectra[span.region] = part if span.sign > 0 else -part
+            self.spectra[pair.region] = product if pair.sign > 0 else -product
             return
         if held.dtype != np.complex128:
-            self.spectra[span.region] = held = held.astype(np.complex128)
-        held += part if span.sign > 0 else -part
+            self.spectra[pair.region] = held = held.astype(np.complex128)
+        held += product if pair.sign > 0 else -product
 
     def finish(self, regions: Sequence[int]) -> None:
         """Turn the spectra of regions that are complete into products."""
@@ -190,28 +181,3 @@ class ManyLagsRun(SegmentRun):
 
 def _nothing(_: Buffers) -> None:
     return None
-
-
-def _shares(unit: Unit, tile: tuple[int, int], stop: int, reach: int) -> Iterator[_Span]:
-    """What pairs that start in a tile belong to; a block ends with frame ``stop``."""
-    at, to = tile
-    yield _Span(unit.block, 1, at, min(to, stop), stop)
-    if unit.after is None:
-        return
-    # All pairs from the last edge and the gap, less those that end inside the block.
-    first = max(at, stop - reach)
-    yield _Span(unit.after, 1, first, to, to + reach)
-    yield _Span(unit.after, -1, first, min(to, stop), stop)
-
-
-def _transform(
-    tile: Tile, grams: list[tuple[Piece, int, int]], spans: list[_Span], buffers: Buffers
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Gram matrices and spectra that one tile contributes."""
-    d, reach = tile.run.width, tile.run.reach
-    with np.errstate(over="ignore", invalid="ignore"):
-        z = tile.fill(buffers)
-        return (
-            [(z[a:b].T @ z[a:b])[: d + 1, : d + 1] for _, a, b in grams],
-            [spectrum(z[:, :d], (s.start, s.stop), s.end, reach) for s in spans],
-        )

@@ -23,6 +23,10 @@ from koopman_cli.workers import Buffers, Workers
 
 Matrix = NDArray[np.float64]
 
+#: What a tile is asked for: pieces with their rows, and what its pairs add to; and the products.
+Wanted = tuple[list[tuple[Piece, int, int]], list[Any]]
+Found = tuple[list[NDArray[Any]], list[NDArray[Any]]]
+
 #: Frames multiplied at once. In float32 a sum of so many rounded products still has about
 #: six digits; the sums of tiles are float64.
 TILE = 4096
@@ -123,8 +127,7 @@ class SegmentRun:
             for region, a, b in _spans(segment, lag)
             if a < b
         ]
-        for at in range(segments[0].start, segments[-1].stop, TILE):
-            to = min(at + TILE, segments[-1].stop)
+        for at, to in tiles(segments[0].start, segments[-1].stop):
             starts: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
             for j, region, a, b in spans:
                 a, b = max(a, at), min(b, to)
@@ -132,7 +135,7 @@ class SegmentRun:
                     starts.setdefault((j, region), []).append(np.arange(a, b) - at)
             wanted = [(j, r, np.concatenate(found)) for (j, r), found in starts.items()]
             tile = Tile(self, at, to, segments[-1].stop)
-            work = partial(_multiply_pairs, tile, wanted)
+            work = partial(_multiply_each, tile, wanted)
             self.workers.submit(work, partial(self.receive_pairs, wanted), tile.size)
 
     def receive_pairs(
@@ -156,35 +159,69 @@ class SegmentRun:
     def run_unit(self, unit: Unit, start: int, stop: int, until: int) -> None:
         """Multiply the tiles of a block and the gap behind it."""
         pieces = self.pieces(start, stop, until)
-        for at in range(start, until, TILE):
-            to = min(at + TILE, until)
+        for at, to in tiles(start, until):
             tile = Tile(self, at, to, self.segment.stop)
-            grams = within(pieces, at, to)
-            crosses = [
-                (j, region, a - at, b - at)
-                for j, lag in enumerate(self.lags)
-                for region, a, b in _crossings(unit, (at, to), stop - lag)
-                if a < b
-            ]
-            work = partial(_multiply, tile, grams, crosses)
-            receive = partial(self.receive, unit, grams, crosses, to == until)
+            wanted = _within(pieces, at, to), self.pairs(unit, stop, at, to)
+            work = partial(_multiply, tile, wanted)
+            receive = partial(self.receive, unit, wanted, to == until)
             self.workers.submit(work, receive, tile.size)
 
-    def receive(
-        self,
-        unit: Unit,
-        grams: list[tuple[Piece, int, int]],
-        crosses: list[tuple[int, int, int, int]],
-        complete: bool,
-        found: tuple[list[NDArray[Any]], list[NDArray[Any]]],
-    ) -> None:
+    def pairs(self, unit: Unit, stop: int, at: int, to: int) -> list[Any]:
+        """What the pairs that start in a tile add to: (lag, region, first row, last row + 1)."""
+        found: list[Any] = []
+        for j, lag in enumerate(self.lags):
+            turn = turn_of(stop, lag, at, to) - at
+            if turn:
+                found.append((j, unit.block, 0, turn))
+            if unit.after is not None and turn < to - at:
+                found.append((j, unit.after, turn, to - at))
+        return found
+
+    def multiply_pairs(
+        self, tile: Tile, z: Any, pairs: list[Any], buffers: Buffers
+    ) -> list[NDArray[Any]]:
+        """Products of pairs, without the column of ones: its sums are in the Gram matrices."""
+        d = self.width
+        even = d + d % 2
+        found = []
+        for j, those in groupby(pairs, key=itemgetter(0)):
+            y = tile.later(j, z, buffers)
+            found += [(z[a:b, :even].T @ y[a:b, :even])[:d, :d] for _, _, a, b in those]
+        return found
+
+    def receive(self, unit: Unit, wanted: Wanted, complete: bool, found: Found) -> None:
         """Add the products of a tile to those of its unit."""
-        for (p, _, _), gram in zip(grams, found[0], strict=True):
+        for (p, _, _), gram in zip(wanted[0], found[0], strict=True):
             self.sums.gather(unit.grams, (p.edge, p.rank), gram)
-        for (j, region, _, _), cross in zip(crosses, found[1], strict=True):
-            self.sums.gather(unit.crosses, (j, region), cross)
+        for pair, product in zip(wanted[1], found[1], strict=True):
+            self.add(unit, pair, product)
         if complete:
             self.sums.take(unit)
+
+    def add(self, unit: Unit, pair: Any, product: NDArray[Any]) -> None:
+        """Add a product of pairs to those of its unit."""
+        self.sums.gather(unit.crosses, pair[:2], product)
+
+
+def tiles(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """First frame and last + 1 of the tiles of frames [start, stop).
+
+    >>> list(tiles(10, 5000))
+    [(10, 4106), (4106, 5000)]
+    """
+    return ((at, min(at + TILE, stop)) for at in range(start, stop, TILE))
+
+
+def turn_of(stop: int, lag: int, at: int, to: int) -> int:
+    """Where frames [at, to) turn from pairs that end inside a block to pairs that end beyond.
+
+    ``stop`` is the end of the block. Pairs that start before the turn are the block's, those
+    from it on belong to the boundary behind the block.
+
+    >>> turn_of(100, 10, 80, 120), turn_of(100, 10, 0, 50), turn_of(100, 10, 95, 120)
+    (90, 50, 95)
+    """
+    return min(max(stop - lag, at), to)
 
 
 def _spans(segment: Segment, lag: int) -> Iterator[tuple[int, int, int]]:
@@ -195,10 +232,12 @@ def _spans(segment: Segment, lag: int) -> Iterator[tuple[int, int, int]]:
     """
     cuts, end = segment.cuts, segment.stop - lag
     for i, (block, start, stop) in enumerate(cuts):
-        turn = max(start, stop - lag)
+        last = i == len(cuts) - 1
+        until = stop if last else cuts[i + 1][1]
+        turn = turn_of(stop, lag, start, until)
         yield block, start, min(turn, end)
-        if i < len(cuts) - 1:
-            yield segment.boundaries[i], turn, min(cuts[i + 1][1], end)
+        if not last:
+            yield segment.boundaries[i], turn, min(until, end)
 
 
 def reach(lags: Sequence[int]) -> int:
@@ -235,7 +274,7 @@ def bundles(segments: Sequence[Segment], reach: int) -> Iterator[list[Segment]]:
         yield held
 
 
-def within(pieces: list[Piece], at: int, to: int) -> list[tuple[Piece, int, int]]:
+def _within(pieces: list[Piece], at: int, to: int) -> list[tuple[Piece, int, int]]:
     """Pieces that reach into a tile, with the first row and the last + 1 of each in it."""
     return [
         (p, max(p.start, at) - at, min(p.stop, to) - at)
@@ -244,37 +283,17 @@ def within(pieces: list[Piece], at: int, to: int) -> list[tuple[Piece, int, int]
     ]
 
 
-def _crossings(unit: Unit, tile: tuple[int, int], turn: int) -> Iterator[tuple[int, int, int]]:
-    """(region, first start, last start + 1) of the pairs that start in a tile.
-
-    ``turn`` is the first start whose pair no longer ends inside the block.
-    """
-    yield unit.block, tile[0], min(tile[1], turn)
-    if unit.after is not None:
-        yield unit.after, max(tile[0], turn), tile[1]
-
-
-def _multiply(
-    tile: Tile,
-    grams: list[tuple[Piece, int, int]],
-    crosses: list[tuple[int, int, int, int]],
-    buffers: Buffers,
-) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+def _multiply(tile: Tile, wanted: Wanted, buffers: Buffers) -> Found:
     """The products that one tile contributes. An overflow shows in the sums."""
-    d = tile.run.width
-    even = d + d % 2
+    d = tile.run.width + 1
+    grams, pairs = wanted
     with np.errstate(over="ignore", invalid="ignore"):
         z = tile.fill(buffers)
-        squares = [(z[a:b].T @ z[a:b])[: d + 1, : d + 1] for _, a, b in grams]
-        # Without the column of ones: its sums stand in the Gram matrices already.
-        found = []
-        for j, those in groupby(crosses, key=itemgetter(0)):
-            y = tile.later(j, z, buffers)
-            found += [(z[a:b, :even].T @ y[a:b, :even])[:d, :d] for _, _, a, b in those]
-        return squares, found
+        squares = [(z[a:b].T @ z[a:b])[:d, :d] for _, a, b in grams]
+        return squares, tile.run.multiply_pairs(tile, z, pairs, buffers)
 
 
-def _multiply_pairs(
+def _multiply_each(
     tile: Tile, wanted: list[tuple[int, int, NDArray[np.int64]]], buffers: Buffers
 ) -> list[tuple[Any, Any, Any]]:
     """xx, xy, yy of the pairs that start at some frames of a tile."""
@@ -295,13 +314,13 @@ class WeightedRun(SegmentRun):
 
     def run(self) -> None:
         end, reach = self.segment.stop, max(self.lags)
-        for at in range(self.segment.start, end, TILE):
-            raw = np.concatenate(self.window.parts(at, min(at + TILE + reach, end), keep=at))
+        for at, to in tiles(self.segment.start, end):
+            raw = np.concatenate(self.window.parts(at, min(to + reach, end), keep=at))
             z = np.ones((len(raw), self.width + 1), self.dtype)
             z[:, :-1] = (raw[:, :-1] - self.shift) * self.scale
             for j, lag in enumerate(self.lags):
                 for region, a, b in _spans(self.segment, lag):
-                    a, b = max(a, at) - at, min(b, at + TILE) - at
+                    a, b = max(a, at) - at, min(b, to) - at
                     if a < b:
                         parts = products(z[a:b], z[a + lag : b + lag], raw[a:b, -1])
                         for sums, part in zip(self.sums.all, parts, strict=True):

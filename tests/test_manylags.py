@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from koopman_cli import accumulate as accumulating
-from koopman_cli import manylags
+from koopman_cli import manylags, tiles
 from koopman_cli.accumulate import accumulate
 from koopman_cli.blocks import plan_blocks, pooled
 from koopman_cli.features.stream import FeatureStream
@@ -42,7 +42,7 @@ def test_moments_equal_products(lengths, first, count, step, tile, join):
     plan = plan_blocks(stream.segments, lags, 3, n_blocks=4)
     plan = pooled(plan) if join else plan
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manylags, "TILE", tile)
+        patch.setattr(tiles, "TILE", tile)
         found, expected = both_ways(stream, lags, plan)
     for name in ("xx", "xy", "yy"):
         a, b = getattr(found, name), getattr(expected, name)
