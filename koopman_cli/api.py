@@ -158,7 +158,7 @@ def _features_of(test: Opened | None, lag: int) -> FeatureStream | None:
 def _told(result: FitResult, found: Estimate, task: _Task, test: FeatureStream | None) -> FitResult:
     """The result with what was chosen for it, and what every step warned of."""
     passes = f"data read {_times(found.passes + (task.scan is not None))} for moments"
-    of_test = () if test is None else test.warnings
+    of_test = () if test is None else (*test.warnings, *test.too_short(found.lag))
     return replace(
         result,
         notes=(*task.notes, *_dim_notes(found), *found.notes, *result.notes, passes),

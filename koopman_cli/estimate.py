@@ -189,8 +189,7 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
     solution = request.refined(stream, lift, lag, solution)
-    short = stream.too_short(lag)
-    notes, warnings = list(request.settings.notes(lift)), [] if short is None else [short]
+    notes, warnings = list(request.settings.notes(lift)), list(stream.too_short(lag))
     if solution.rank * 2 > total.n and not request.ridge:
         warnings.append(f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting")
     # Runs of an ensemble are independent, however slow what happens in them.

@@ -174,10 +174,11 @@ def _add(state: _State, source: Source, spec: str | None, progress: Progress) ->
     part = _FeatureSet(spec, stream, held, lags, stamp)
     state.run(source, part)
     check_unchanged(opened)
-    state.warnings += [*opened.stream.warnings, *stream.warnings]
+    longest = max(lags)
+    state.warnings += [*opened.stream.warnings, *stream.warnings, *stream.too_short(longest)]
     if test is not None:
         check_unchanged(test)
-        state.warnings += test.stream.warnings
+        state.warnings += [*test.stream.warnings, *test.stream.too_short(longest)]
     return state.keys(part)
 
 

@@ -83,5 +83,6 @@ def timescales(
     )
     found = scan_timescales(stream, request, lags, options.count)
     check_unchanged(opened)
-    said = (*opened.stream.warnings, *stream.warnings, *found.warnings)
+    short = stream.too_short(max(lags))
+    said = (*opened.stream.warnings, *stream.warnings, *short, *found.warnings)
     return replace(found, warnings=tuple(dict.fromkeys(said)))

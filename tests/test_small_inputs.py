@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from cli_support import relaxing
+from cli_support import done, relaxing
 
 from koopman_cli.api import FitOptions, fit
 from koopman_cli.errors import KoopmanError, SupportError
@@ -71,11 +71,36 @@ def test_trajectories_without_a_pair_are_named():
 
     assert said(long) == []
     assert said([*long, short[0]]) == [
-        "skipped 1 of 4 trajectories not longer than the lag (trajectory 4, 3 frames)"
+        "skipped 1 of 4 trajectories not longer than lag 5 frames (trajectory 4, 3 frames)"
     ]
     (many,) = said([*long, *short])
     assert many.startswith("skipped 4 of 7")
     assert many.endswith("trajectory 6, 2 frames; and 1 more)")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["fit", "--model", "tica", "--lag", "50", "--dim", "1"],
+        ["vamp-score", "--model", "tica", "--lag", "5,50", "--dim", "1", "--allow-empty"],
+        ["timescales", "--lag", "5,50", "--count", "1"],
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_every_verb_names_files_too_short_for_the_longest_lag(verb, tmp_path, monkeypatch):
+    """`fit`, `vamp-score` and `timescales` name the file that has no pair at the longest lag, in
+    the text and in the warnings of --json.
+    """
+    monkeypatch.chdir(tmp_path)
+    data = relaxing(4000, memory=(0.99,))
+    np.save("long.npy", data[:3970])
+    np.save("short.npy", data[3970:])
+    name, *options = verb
+    said = "skipped 1 of 2 trajectories not longer than lag 50 frames (short.npy, 30 frames)"
+    asked = [name, "long.npy", "short.npy", *options, "--force"]
+    text = done(*asked)
+    assert f"Warning: {said}" in " ".join((text.out + text.err).split())
+    assert done(*asked, "--json").json["warnings"].count(said) == 1
 
 
 def test_a_variance_below_zero_is_no_variance():

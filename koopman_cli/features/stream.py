@@ -107,11 +107,11 @@ class FeatureStream:
         """The same stream with further warnings."""
         return replace(self, said=(*self.said, *more))
 
-    def too_short(self, lag: int) -> str | None:
-        """What to say about trajectories without a pair of frames a lag apart; None if all have.
+    def too_short(self, lag: int) -> tuple[str, ...]:
+        """What to say about trajectories without a pair of frames a lag apart; none if all have.
 
-        >>> FeatureStream.from_arrays([[0.0, 1.0, 2.0], [3.0, 4.0]]).too_short(2)
-        'skipped 1 of 2 trajectories not longer than the lag (trajectory 2, 2 frames)'
+        >>> FeatureStream.from_arrays([[0.0, 1.0, 2.0], [3.0, 4.0]]).too_short(2)[0]
+        'skipped 1 of 2 trajectories not longer than lag 2 frames (trajectory 2, 2 frames)'
         """
         short = [
             f"{label}, {length} frames"
@@ -119,11 +119,12 @@ class FeatureStream:
             if not (part[:, 1] - part[:, 0] > lag).any()
         ]
         if not short:
-            return None
+            return ()
         more = f"; and {len(short) - 3} more" if len(short) > 3 else ""
+        frames = "1 frame" if lag == 1 else f"{lag} frames"
         return (
-            f"skipped {len(short)} of {len(self.labels)} trajectories not longer than the lag "
-            f"({'; '.join(short[:3])}{more})"
+            f"skipped {len(short)} of {len(self.labels)} trajectories not longer than lag {frames} "
+            f"({'; '.join(short[:3])}{more})",
         )
 
     def frame_index(
