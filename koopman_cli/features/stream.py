@@ -122,10 +122,11 @@ class FeatureStream:
             return ()
         more = f"; and {len(short) - 3} more" if len(short) > 3 else ""
         frames = "1 frame" if lag == 1 else f"{lag} frames"
-        return (
+        said = (
             f"skipped {len(short)} of {len(self.labels)} trajectories not longer than lag {frames} "
-            f"({'; '.join(short[:3])}{more})",
+            f"({'; '.join(short[:3])}{more})"
         )
+        return (said,)
 
     def frame_index(
         self, trajectory: int, rows: NDArray[np.int64] | None = None
