@@ -6,7 +6,10 @@ first use, so that ``koopman --help`` pays for none of them.
 
 from __future__ import annotations
 
-from typing import Any
+# What typing would say too, 4 ms later.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 

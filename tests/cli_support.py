@@ -46,12 +46,14 @@ class Outcome:
 def run(*args) -> Outcome:
     """Run a command in this process, through everything but the script itself."""
     out, err = io.StringIO(), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         with redirect_stdout(out), redirect_stderr(err):
             code = run_guarded(koopman, [str(arg) for arg in args])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return Outcome(code, out.getvalue(), err.getvalue())
 
 

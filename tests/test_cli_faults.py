@@ -11,6 +11,7 @@ import signal
 import time
 from pathlib import Path
 
+import click
 import mdtraj
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ from cli_support import (
 from io_fixtures import write_dcd, write_md
 from scipy.io import netcdf_file, savemat
 
+from koopman_cli.cli.output import make_progress
 from koopman_cli.report.run import open_run
 
 FRAMES = 1500
@@ -484,6 +486,56 @@ def test_interrupted(number, code, tmp_path):
     marker.unlink()
     shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.slow
+def test_interrupted_at_any_moment(tmp_path):
+    """SIGINT at 30 random moments of the first half second is an interruption, in two lines.
+
+    Until ``main`` is reached signals are the interpreter's: it dies by them, or, while it sets
+    up the places that modules are found in, ends with 1 and a fatal error of its own.
+    """
+    _, command = _slow_fit(tmp_path)
+    before = contents(tmp_path / "RUN")
+    rng = random.Random(0)
+    early = 0
+    for _ in range(30):
+        child = start(*command)
+        time.sleep(rng.uniform(0, 0.5))
+        child.send_signal(signal.SIGINT)
+        outcome = finish(child)
+        if outcome.code != 130:
+            early += 1
+            own = outcome.err.startswith("Fatal Python error: init_")
+            assert outcome.code == (1 if own else -signal.SIGINT), outcome
+        else:
+            two_lines(outcome)
+        assert contents(tmp_path / "RUN") == before
+    assert early < 10
+
+
+def test_an_interrupt_that_went_under_is_heard(monkeypatch):
+    """An interrupt that an import turned into another error still ends with 130, and one that was
+    swallowed ends the command at its next pass.
+    """
+
+    def swallowing(error):
+        def fake(*_):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                if error:
+                    raise ImportError("numpy.core.multiarray failed to import") from None
+            make_progress(quiet=True, verbose=False)("reading", 1)
+            raise AssertionError("went on")
+
+        return fake
+
+    for error in (True, False):
+        monkeypatch.setattr(click.Command, "invoke", swallowing(error))
+        outcome = run("models")
+        assert outcome.code == 130, outcome
+        assert two_lines(outcome)[0] == "interrupted"
 
 
 def test_interrupted_while_writing(tmp_path):

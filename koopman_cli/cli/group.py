@@ -1,18 +1,15 @@
-"""The command line: parse, one core call, print.
+"""``koopman`` itself: a group of verbs, each imported when it is used.
 
-Verbs live one to a file and are imported when they are used; a verb's file imports
-nothing heavy at its top, so that every ``--help`` answers in a few hundredths of a second.
+A verb's file imports nothing heavy at its top, so that every ``--help`` answers in a few
+hundredths of a second.
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 
 import click
 
-from koopman_cli.cli.guard import leave, open_streams, run_guarded
 from koopman_cli.cli.options import version_option
 from koopman_cli.errors import UsageError, did_you_mean
 
@@ -80,12 +77,3 @@ def koopman() -> None:
     koopman transform traj.koopman new.h5  slow coordinates of new data
     koopman forecast wake.koopman --steps 50   continue a flow
     """
-
-
-def main() -> None:
-    """Entry point of the ``koopman`` script."""
-    open_streams()
-    # Products over the data run on threads of our own (koopman_cli.tiles). For the small
-    # matrices that remain, BLAS threads bring little, and on a busy machine they spin.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    leave(run_guarded(koopman, sys.argv[1:]))

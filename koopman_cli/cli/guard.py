@@ -21,6 +21,7 @@ from typing import NoReturn
 
 import click
 
+from koopman_cli.cli.early import AGAIN, STOPPED
 from koopman_cli.errors import (
     FileError,
     KoopmanError,
@@ -34,8 +35,35 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, travelling like Ctrl-C so that temporary files are removed on the way."""
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
+class Ears:
+    """Hears Ctrl-C and SIGTERM, and remembers them.
+
+    Compiled modules that are interrupted while they import one another report an ImportError
+    instead, or go on as if nothing had been; what was heard tells what it was.
+
+    heard : what the last signal raised
+    """
+
+    heard: KeyboardInterrupt | None = None
+
+    def listen(self) -> None:
+        """Raise KeyboardInterrupt or Terminated; a SIGINT that is ignored stays so."""
+        self.heard = None
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._hear)
+        signal.signal(signal.SIGTERM, self._hear)
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        self.heard = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+        raise self.heard
+
+    def obey(self) -> None:
+        """Raise again what was heard and went under."""
+        if self.heard is not None:
+            raise self.heard
+
+
+EARS = Ears()
 
 
 def _one_line(text: str) -> str:
@@ -111,21 +139,28 @@ def open_streams() -> None:
 def run_guarded(command: click.Command, args: list[str]) -> int:
     """Run a click command; return its exit code, never a traceback unless ``--debug``."""
     debug = "--debug" in args
-    signal.signal(signal.SIGTERM, _terminate)
     try:
+        EARS.listen()
         return _run(command, list(args))
     except BrokenPipeError:
         # Python would complain once more while closing stdout; give it nothing to close.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Terminated as stop:
-        report("terminated", _again(stop))
-        return 143
     except (KeyboardInterrupt, click.Abort) as stop:
-        report("interrupted", _again(stop))
-        return 130
+        return _report_stop(stop)
     except Exception as error:  # noqa: BLE001 - the last net; nothing may print a traceback
+        if EARS.heard is not None:
+            return _report_stop(EARS.heard)
         return _report_exception(error, debug)
+
+
+def _report_stop(stop: BaseException) -> int:
+    """Tell of an interruption; its exit code."""
+    code = 143 if isinstance(stop, Terminated) else 130
+    where = getattr(stop, "folder", None)
+    kept = f"the training so far is kept in {str(where)!r}; add --resume to go on"
+    report(STOPPED[code], kept if where is not None else AGAIN)
+    return code
 
 
 def leave(code: int) -> NoReturn:
@@ -135,19 +170,13 @@ def leave(code: int) -> NoReturn:
     that) is remembered by the interpreter, which would kill itself by SIGINT at its end although
     the interrupt was caught: scripts would see -2 and not 130.
     """
-    if code in (130, 143):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if code in STOPPED:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
     sys.exit(code)
-
-
-def _again(stop: BaseException) -> str:
-    where = getattr(stop, "folder", None)
-    if where is not None:
-        return f"the training so far is kept in {str(where)!r}; add --resume to go on"
-    return "nothing half-written was left behind; run it again"
 
 
 @contextmanager

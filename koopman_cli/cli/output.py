@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from koopman_cli.cli.guard import EARS
 
 if TYPE_CHECKING:
     from koopman_cli.types import Progress
@@ -36,14 +39,21 @@ def print_json(document: Any) -> None:
 
 
 def make_progress(*, quiet: bool, verbose: bool) -> Progress:
-    """A bar on stderr where that is a terminal; a line per pass with --verbose; else silence."""
+    """A bar on stderr where that is a terminal; a line per pass with --verbose; else silence.
+
+    No pass begins after an interrupt.
+    """
     from koopman_cli.types import no_progress
 
-    if verbose:
-        return _logged
-    if quiet or not sys.stderr.isatty():
-        return no_progress
-    return _bar
+    silent = quiet or not sys.stderr.isatty()
+    return partial(_unless_stopped, _logged if verbose else no_progress if silent else _bar)
+
+
+def _unless_stopped(
+    progress: Progress, label: str, total: int | None
+) -> AbstractContextManager[Callable[[int], None]]:
+    EARS.obey()
+    return progress(label, total)
 
 
 class _Count:
