@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from koopman_cli import __version__
 from koopman_cli.bibliography import bibtex
 from koopman_cli.report.advice import explain
+from koopman_cli.report.cells import Cells, short
 from koopman_cli.report.certified import MEANING
 from koopman_cli.report.config import dumps as config_text
 from koopman_cli.report.describe import CAPTIONS, TITLES, alt_text
@@ -27,7 +28,6 @@ from koopman_cli.types import FitResult, ScoreEntry
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from markupsafe import Markup
 
 WEB = Path(__file__).parent / "web"
 
@@ -40,96 +40,6 @@ FEATURES = 6
 #: Numbers of a mode that are shown, in the order of the columns.
 _QUANTITIES = ("timescale", "period", "frequency", "growth", "amplitude")
 _PLAIN = ("residual", "spectral_bias")
-
-
-class Cells:
-    """Numbers of a summary as ``data`` elements: the value in full, what is shown, its place."""
-
-    def __init__(self, told: Mapping[str, Any]) -> None:
-        self._told = told
-
-    def value(self, key: str) -> Any:
-        """What stands at a place such as ``modes.0.timescale.value``."""
-        found: Any = self._told
-        for part in key.split("."):
-            if found is None:
-                return None
-            found = found[int(part)] if isinstance(found, list) else found.get(part)
-        return found
-
-    def number(self, key: str, form: str = "") -> Markup:
-        """One number; a dash where there is none."""
-        from markupsafe import Markup
-
-        found = self.value(key)
-        if found is None:
-            return Markup("–")
-        text = _minus(format(found, form)) if form else short(found)
-        return self._shown(key, found, text)
-
-    def residual(self, key: str) -> Markup:
-        """A residual, which at 0 is only not told from it."""
-        found = self.value(key)
-        return self._shown(key, found, "not told from 0") if found == 0 else self.number(key)
-
-    def _shown(self, key: str, found: Any, text: str) -> Markup:
-        from markupsafe import Markup
-
-        return Markup('<data value="{}" data-key="{}">{}</data>').format(repr(found), key, text)
-
-    def quantity(self, key: str) -> Markup:
-        """Value, interval and unit; a dash where undefined."""
-        from markupsafe import Markup
-
-        if self.value(key) is None:
-            return Markup("–")
-        told = self.number(f"{key}.value")
-        if self.value(f"{key}.low") is not None and self.value(f"{key}.high") is not None:
-            ends = self.number(f"{key}.low"), self.number(f"{key}.high")
-            told += Markup(' <span class="ci">[{}, {}]</span>').format(*ends)
-        unit = self.value(f"{key}.unit")
-        return told + Markup(" {}").format(unit) if unit else told
-
-    def eigenvalue(self, i: int) -> Markup:
-        """Eigenvalue of a mode, complex as a+bi, or its coherence."""
-        from markupsafe import Markup
-
-        found = self.value(f"modes.{i}.eigenvalue")
-        if found is None:
-            return self.number(f"modes.{i}.singular_value", ".4f")
-        told = self.number(f"modes.{i}.eigenvalue.0", ".4f")
-        if found[1]:
-            told += Markup("{}i").format(self.number(f"modes.{i}.eigenvalue.1", "+.4f"))
-        low, high = (f"modes.{i}.eigenvalue_{end}" for end in ("low", "high"))
-        if self.value(low) is not None and self.value(high) is not None:
-            size = "|λ| " if found[1] else ""
-            ends = self.number(low, ".4f"), self.number(high, ".4f")
-            told += Markup(' <span class="ci">{}[{}, {}]</span>').format(size, *ends)
-        return told
-
-    def interval(self, key: str) -> Markup:
-        """Two ends, or a dash."""
-        from markupsafe import Markup
-
-        if self.value(key) is None or self.value(f"{key}.low") is None:
-            return Markup("–")
-        low, high = self.number(f"{key}.low", ".4f"), self.number(f"{key}.high", ".4f")
-        return Markup("[{}, {}]").format(low, high)
-
-
-def short(value: float) -> str:
-    """Four significant digits, with a true minus.
-
-    >>> short(-0.123456), short(19800)
-    ('\N{MINUS SIGN}0.1235', '19800')
-    """
-    from koopman_cli.report.text import number
-
-    return _minus(str(value) if isinstance(value, int) else number(value))
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def environment() -> Environment:
