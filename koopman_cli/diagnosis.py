@@ -41,7 +41,7 @@ from koopman_cli.analysis.modes import (
     with_interval,
     with_residuals,
 )
-from koopman_cli.analysis.resampling import each, resampled
+from koopman_cli.analysis.resampling import each, followed, resampled
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
@@ -224,13 +224,10 @@ def _resolved_again(found: Estimate, view: View) -> Influences:
     """Influences on the eigenvalues of what is no linear algebra, by re-solving."""
     settings, eps = found.request.settings, found.merged.eps
 
-    def leading(total: Moments) -> Matrix:
-        again = settings.solve_near(total, view.solution, found.precision, eps).eigenvalues
-        assert again is not None
-        # Emptied clusters leave fewer eigenvalues; those that are gone count as 0.
-        short = max(view.count - len(again), 0)
-        return np.asarray(np.pad(again[: view.count].real, (0, short)), np.float64)
+    def solved(total: Moments) -> Solution:
+        return settings.solve_near(total, view.solution, found.precision, eps)
 
+    leading = followed(solved, view.solution, found.merged.total(), view.count)
     value, influence, spread = resampled(found.merged, each(leading))
     return Influences(value.astype(np.complex128), influence.astype(np.complex128), spread)
 

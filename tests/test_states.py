@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import systems
 from scipy.signal import lfilter
 from systems import PRINZ, euler_maruyama
 
@@ -15,9 +16,13 @@ from koopman_cli.analysis.coarse import committor, first_passages, lifetimes, st
 from koopman_cli.analysis.pcca import Simplex, simplex, state_functions
 from koopman_cli.compare import principal_angles
 from koopman_cli.errors import KoopmanError, UsageError
-from koopman_cli.models.msm import largest_connected, reversible_flows
+from koopman_cli.lifts import apply
+from koopman_cli.models import family
+from koopman_cli.models.msm import largest_connected, likeliest, reversible_flows
+from koopman_cli.moments import Moments
 from koopman_cli.report.run import open_run, write_run
 from koopman_cli.states import assign_states
+from koopman_cli.types import FeatureSpec
 
 ALA2 = sorted((Path(__file__).parents[1] / "sample_data" / "ala2").glob("run*.h5"))
 
@@ -137,17 +142,76 @@ def test_coarse_eigenvalues_are_those_of_the_model(prinz):
 # ------------------------------------------------------------------ Markov state models
 
 
-def test_msm_reproduces_prinz(prinz, tmp_path):
-    """100 bins: the timescales of the chain lie in or near their intervals, the gap after 3."""
-    runs, _ = prinz
+def bins(tmp_path):
+    """Settings of 100 equal bins of the Prinz potential."""
     np.save(tmp_path / "bins.npy", np.linspace(-1.2, 1.2, 100))
-    settings = {"centers": str(tmp_path / "bins.npy")}
-    result = fit(runs, FitOptions(model="msm", settings=settings, lag="1", dim="3", folds=2))
+    return {"centers": str(tmp_path / "bins.npy")}
+
+
+@pytest.mark.parametrize("lag", [1, 2])
+def test_msm_reproduces_prinz(lag, tmp_path):
+    """100 bins and the exact counts of the simulated chain: timescales 1-3 within 0.2%."""
+    process = PRINZ.process
+    x, steps = process.grid(), lag * PRINZ.stride
+    ahead = np.linalg.matrix_power(process.transition(), steps)
+    joint = 1e8 * systems.stationary(process)[:, None] * ahead
+    lift = family("msm")(**bins(tmp_path)).make_lift(x[:, None], FeatureSpec("x", ("x",), ("",)), 0)
+    inside = apply(lift, x[:, None])
+    i, j = np.nonzero(joint)
+    found = likeliest(Moments.of_pairs(inside[i], inside[j], joint[i, j]))
+    exact = np.log(PRINZ.eigenvalues(lag, 3).real)
+    assert np.abs(exact / np.log(found.eigenvalues[:3].real) - 1).max() < 0.002
+
+
+def test_msm_of_a_run_of_prinz(prinz, tmp_path):
+    """100 bins of 40,000 frames: exact timescales within three errors, the gap after 3."""
+    runs, _ = prinz
+    options = FitOptions(model="msm", settings=bins(tmp_path), lag="1", dim="3", folds=2)
+    result = fit(runs, options)
     exact = -1 / np.log(PRINZ.eigenvalues(1, 3).real)
     for mode, t in zip(result.modes, exact, strict=True):
         half = np.log(mode.timescale.high / mode.timescale.low) / 2
+        assert half < 0.1
         assert abs(np.log(mode.timescale.value / t)) < 1.5 * half
     assert result.gap.after == 3
+
+
+@pytest.mark.slow
+def test_msm_intervals_of_prinz(measured, tmp_path):
+    """100 bins: 95% intervals of timescales 1-3 hold the exact ones in 88% of 25 runs."""
+    rng = np.random.default_rng(1000)
+    runs = euler_maruyama(PRINZ.process, rng, 20_000, PRINZ.stride, (25, 1)).transpose(1, 0, 2)
+    options = FitOptions(model="msm", settings=bins(tmp_path), lag="1", dim="3", folds=0)
+    results = [fit(np.ascontiguousarray(run), options) for run in runs]
+    exact = -1 / np.log(PRINZ.eigenvalues(1, 3).real)
+    q = [[mode.timescale for mode in r.modes] for r in results]
+    held = np.mean([[a.low <= t <= a.high for a, t in zip(r, exact, strict=True)] for r in q], 0)
+    half = np.median([[np.log(a.high / a.low) / 2 for a in r] for r in q], axis=0)
+    unreliable = sum("unreliable" in w for r in results for w in r.warnings)
+    told = [
+        f"mode {i + 1}: {h:.0%}, half-width {w:.1%}"
+        for i, (h, w) in enumerate(zip(held, half, strict=True))
+    ]
+    measured(f"{', '.join(told)}, {unreliable} unreliable", range(25))
+    assert unreliable == 0
+    assert held.min() >= 0.88
+    assert half.max() < 0.1
+
+
+def test_msm_modes_of_like_size_keep_their_errors(tmp_path):
+    """Eigenvalues a and -a, which exchange places when blocks are reweighted, have small errors."""
+    rng = np.random.default_rng(0)
+    a = np.cumsum(rng.random(20_000) < 0.25) % 2
+    b = (a[::-1] + np.arange(20_000)) % 2
+    centers = np.array([(i, j) for i in (0.0, 1.0) for j in (0.0, 1.0)])
+    np.save(tmp_path / "corners.npy", centers)
+    settings = {"centers": str(tmp_path / "corners.npy")}
+    run = np.column_stack([a, b]).astype(float)
+    modes = fit(run, FitOptions(model="msm", settings=settings, lag="1", dim="2", folds=0)).modes
+    values = [mode.eigenvalue.real for mode in modes]
+    assert values[0] == pytest.approx(-values[1], abs=1e-3)
+    for mode in modes:
+        assert mode.eigenvalue_high - mode.eigenvalue_low < 6 * np.sqrt(0.75 / 20_000)
 
 
 def test_maximum_likelihood_equals_deeptime():

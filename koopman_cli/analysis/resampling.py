@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.uncertainty import Stack, stack
+from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
 
 Matrix = NDArray[np.float64]
@@ -64,6 +65,41 @@ class Totals:
 def each(statistic: Callable[[Moments], Matrix]) -> Callable[[Totals], Matrix]:
     """A statistic of moments (at one lag) as one of all reweighted sums."""
     return lambda totals: np.stack([np.asarray(statistic(m), float) for m in totals.moments()])
+
+
+def followed(
+    solve: Callable[[Moments], Solution], reference: Solution, total: Moments, count: int
+) -> Callable[[Moments], Matrix]:
+    """The leading ``count`` real eigenvalues of a reference, found again by their functions.
+
+    Two eigenvalues of like size, and opposite sign perhaps, exchange their places in the order
+    when blocks are reweighted; their functions, which overlap with those of the reference, do
+    not. Eigenvalues that are gone (emptied clusters) count as 0.
+
+    Parameters
+    ----------
+    solve : function of Moments
+        Solves similar sums.
+    reference : Solution
+    total : Moments
+        What the reference was solved from.
+    count : int
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    c00 = total.covariances().c00 / np.outer(total.scale, total.scale)
+    wanted = c00 @ reference.left[:, :count]
+
+    def again(moments: Moments) -> Matrix:
+        found = solve(moments)
+        assert found.eigenvalues is not None
+        overlap = np.abs(found.left.T @ wanted)
+        rows, columns = linear_sum_assignment(overlap, maximize=True)
+        values = np.zeros(count)
+        values[columns] = found.eigenvalues.real[rows]
+        return values
+
+    return again
 
 
 def resampled(
