@@ -11,7 +11,7 @@ from koopman_cli.analysis.certificate import Certificate, certificates, flow_res
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut
 from koopman_cli.analysis.intervals import mode_intervals
-from koopman_cli.analysis.modes import with_certificates
+from koopman_cli.analysis.modes import with_certificates, with_residuals
 from koopman_cli.analysis.resampling import each, resampled
 from koopman_cli.analysis.uncertainty import Influences, influences
 from koopman_cli.blocks import plan_blocks
@@ -178,13 +178,13 @@ def damped_oscillator(points):
 
 
 def test_residuals_tell_true_eigenpairs_of_a_flow():
-    """Damped oscillator: nine of 34 non-constant pairs (ten of 35 with the constant) are true."""
+    """Damped oscillator: 10 of 35 pairs are true on fresh points; the other 25 are flagged."""
     rng = np.random.default_rng(0)
     grid = np.linspace(-1, 1, 5)
     centers = np.array([(a, b) for a in grid for b in grid])
 
     def lift(x):
-        powers = [x[:, 0] ** i * x[:, 1] ** j for i in range(4) for j in range(4 - i) if i + j]
+        powers = [x[:, 0] ** i * x[:, 1] ** j for i in range(4) for j in range(4 - i)]
         bumps = np.exp(-((x[:, None] - centers) ** 2).sum(axis=2) / (2 * 0.3**2))
         return np.column_stack([*powers, bumps])
 
@@ -193,18 +193,22 @@ def test_residuals_tell_true_eigenpairs_of_a_flow():
         return Moments.of_pairs(lift(x), lift(damped_oscillator(x)))
 
     train, fresh = moments(4000), moments(4000)
-    solution = solve(train, "eig", rtol=1e-14)
-    assert solution.rank == 34
-    found = flow_residuals(fresh, solution, 34)
+    solution = solve(train, "eig", rtol=1e-14, center=False)
+    assert solution.rank == 35
+    found = flow_residuals(fresh, solution, 35)
     true = found.values < 1e-6
-    assert true.sum() == 9
+    assert true.sum() == 10
     assert found.values[~true].min() > 0.003
     assert not found.invariant
     rate = np.linalg.eigvals(np.array([[0.0, 1.0], [-1.0, -0.2]]))[0]
     pair = np.exp(0.5 * np.array([rate, rate.conj()]))
-    exact = [pair[0] ** i * pair[1] ** j for i in range(4) for j in range(4 - i) if i + j]
-    for value in solution.eigenvalues[true]:
-        assert np.min(np.abs(np.array(exact) - value)) < 1e-8
+    exact = np.array([pair[0] ** i * pair[1] ** j for i in range(4) for j in range(4 - i)])
+    distance = np.abs(solution.eigenvalues[true][:, None] - exact)
+    assert distance.min(axis=0).max() < 1e-8
+    assert distance.min(axis=1).max() < 1e-8
+    modes = [Mode(i + 1, v, verdict="resolved") for i, v in enumerate(solution.eigenvalues)]
+    kept = [mode.verdict == "resolved" for mode in with_residuals(modes, found)]
+    assert kept == true.tolist()
 
 
 # ------------------------------------------------------------------ gap and verdicts

@@ -283,6 +283,15 @@ def test_states_survive_storage(ala2):
     assert told["chosen_by"] == "gap"
     assert told["populations"]["hard"][0]["value"] == run.result.states.hard[0].value
     assert told["mfpt"][0][0] is None
+    for q in (*told["populations"]["hard"], *told["populations"]["soft"], *told["lifetimes"]):
+        assert q["low"] < q["value"] < q["high"]
+
+
+@pytest.mark.parametrize("lag", ["5ps", "10ps"])
+def test_gap_of_alanine_dipeptide(lag):
+    """Torsions and their products at lags of 5 and 10 ps: the gap is after mode 1."""
+    options = FitOptions(features="torsions+torsion-products", lag=lag, dim="3", folds=0)
+    assert fit([str(p) for p in ALA2], options).gap.after == 1
 
 
 def koopman(*args):
