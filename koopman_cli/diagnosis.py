@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,20 @@ from koopman_cli.analysis.modes import (
     with_crossings,
     with_drifts,
     with_interval,
+    with_objections,
     with_residuals,
 )
-from koopman_cli.analysis.resampling import each, followed, resampled
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
-from koopman_cli.analysis.uncertainty import Influences, influences, owners_of, stack
+from koopman_cli.analysis.trends import once
+from koopman_cli.analysis.uncertainty import Influences
+from koopman_cli.effects import View, effects
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
-from koopman_cli.models.solve import Solution, Solver
+from koopman_cli.models.solve import Solution
 from koopman_cli.moments import Moments
 from koopman_cli.types import Gap, Mode, States
 from koopman_cli.validation import assign_folds
@@ -62,21 +65,6 @@ FOLDS = 5
 
 
 @dataclass(frozen=True)
-class View:
-    """The solution that is judged, and the problem it solves.
-
-    For svd models of data that are symmetric in time this is the reversible solution in their
-    own span; ``count`` functions of it are looked at, ``dim`` of them belong to the model.
-    """
-
-    solution: Solution
-    solver: Solver
-    count: int
-    dim: int
-    own_span: bool = False
-
-
-@dataclass(frozen=True)
 class Diagnosis:
     """What is known of the modes of one estimate.
 
@@ -85,6 +73,7 @@ class Diagnosis:
     passed : the slow functions along the data
     never_crossed : modes (from 0) that no trajectory ever crosses
     wandering : modes (from 0) that are not told from random walks
+    once : modes (from 0) that are a trend, a transient or a change of level, and which
     certificates : of reversible modes, where blocks can be held out
     """
 
@@ -97,6 +86,7 @@ class Diagnosis:
     passed: SlowPass
     never_crossed: tuple[int, ...] = ()
     wandering: tuple[int, ...] = ()
+    once: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] | None = None
@@ -121,7 +111,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
         # What is symmetric at one lag may still contradict itself at twice the lag.
         view, held, certified = _plain_view(found), None, None
-    effect = _influences(found, view, stream)
+    effect = effects(found, view, stream)
     intervals = mode_intervals(effect)
     if held is not None:
         groups = list(dict.fromkeys(interval.group for interval in intervals))
@@ -152,15 +142,17 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if values is None:
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
-    gap = spectral_gap(effect, context.floor, barred)
+    seen_once = _once(found, view)
+    modes = with_objections(modes, seen_once)
+    gap = spectral_gap(effect, context.floor, [*barred, *seen_once])
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
     apart = never_crossed(modes, crossings)
     warnings = disconnected(stream.labels, crossings, apart)
     notes += (*degenerate(modes, intervals), *told)
     return Diagnosis(
-        view, effect, modes, values, gap, states, passed, apart, wandering, notes, warnings,
-        certified,
+        view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, notes,
+        warnings, certified,
     )  # fmt: skip
 
 
@@ -169,6 +161,17 @@ def _seen(found: Estimate, view: View, trained: _Trained | None, crossings: Cros
     if trained is not None:
         held = held_out_coherences(found.merged, trained.held, trained.solutions, view.dim)
     return Seen(crossings.counts, held)
+
+
+def _once(found: Estimate, view: View) -> dict[int, str]:
+    """Modes that the data hold once (a trend, a transient), and what they are."""
+    values = view.solution.eigenvalues
+    if view.solver == "svd" or values is None:
+        assert view.solution.singular_values is not None
+        values = view.solution.singular_values.astype(np.complex128)
+    functions = view.solution.left[:, : view.count]
+    course = found.merged.projected(view.solution.mean_x, functions)
+    return once(course, values[: view.count], in_time=found.request.settings.refines)
 
 
 def _certified(
@@ -195,41 +198,6 @@ def _view(found: Estimate) -> View:
     again = in_own_span(found.merged.total(), found.solution, view.count)
     count = min(view.count, again.rank)
     return View(again, "reversible", count, min(found.dim, count), own_span=True)
-
-
-def _influences(found: Estimate, view: View, stream: FeatureStream) -> Influences:
-    if found.request.settings.refines:
-        return _refined_again(found, view, stream)
-    if not found.request.settings.algebraic:
-        return _resolved_again(found, view)
-    center = found.request.settings.center
-    return influences(found.merged, view.solution, view.solver, view.count, center=center)
-
-
-def _refined_again(found: Estimate, view: View, stream: FeatureStream) -> Influences:
-    """Influences on eigenvalues that are found in the frames."""
-    values = view.solution.eigenvalues
-    assert values is not None
-    parts = found.request.stretches(stream, found.lift, found.lag)
-    owners = [owners_of(found.merged, i, a, len(rows)) for i, a, rows in parts]
-    rows = [part for _, _, part in parts]
-    moved = found.request.settings.influence(view.solution, rows, owners, found.lag)
-    base = stack(found.merged, found.lag, joint=False, center=False)
-    short = found.merged.n_blocks - len(moved)
-    moved = np.pad(moved, ((0, max(short, 0)), (0, 0)))[:, : view.count]
-    return Influences(values[: view.count], moved, base)
-
-
-def _resolved_again(found: Estimate, view: View) -> Influences:
-    """Influences on the eigenvalues of what is no linear algebra, by re-solving."""
-    settings, eps = found.request.settings, found.merged.eps
-
-    def solved(total: Moments) -> Solution:
-        return settings.solve_near(total, view.solution, found.precision, eps)
-
-    leading = followed(solved, view.solution, found.merged.total(), view.count)
-    value, influence, spread = resampled(found.merged, each(leading))
-    return Influences(value.astype(np.complex128), influence.astype(np.complex128), spread)
 
 
 def _states(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
 from koopman_cli.analysis.spectrum import time_symmetric
+from koopman_cli.analysis.trends import trending
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.bound import Bound, Reweighting, lifted_moments
@@ -43,6 +44,9 @@ from koopman_cli.validation import (
 )
 
 Function = Callable[[NDArray[Any]], NDArray[Any]]
+
+#: Gap between training and held-out score, in r^2 / n, that over-fitting does not explain.
+CHANCE = 50.0
 
 #: Fewest blocks that merging leaves for folds and error bars.
 MIN_BLOCKS = 20
@@ -281,12 +285,21 @@ def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
     told, rank = score.vampe, found.request.settings.pod_rank
     if told.test is None or told.test + 2 * (told.stderr or 0.0) > (1 + told.train) / 2:
         return ()
-    said = (
-        f"rank {rank} over-fits: VAMP-E is {told.train:.3g} on the training data and "
-        f"{told.test:.3g} on held-out data (1: the constant alone); compare ranks with "
-        f"{rank_command(found.request.name, rank, found.lag)}"
+    scores = (
+        f"VAMP-E is {told.train:.3g} on the training data and {told.test:.3g} on held-out data (1: "
+        "the constant alone)"
     )
-    return (said,)
+    pairs = found.blocks.total().n
+    # Noise in r functions of n pairs adds about r^2 / n to the training score.
+    if told.train - told.test > CHANCE * rank**2 / pairs:
+        chance = f"{rank} {'function' if rank == 1 else 'functions'}, {pairs:g} pairs"
+        said = (
+            f"{scores}, more than over-fitting explains ({chance}): the data change along the way, "
+            "and one linear model does not describe them"
+        )
+        return (said,)
+    compare = rank_command(found.request.name, rank, found.lag)
+    return (f"rank {rank} over-fits: {scores}; compare ranks with {compare}",)
 
 
 def _with_partner(choice: DimChoice, found: Estimate) -> DimChoice:
@@ -358,5 +371,21 @@ def _drift_warning(merged: BlockMoments, lift: Lift, held: list[list[int]]) -> l
     moved = drift(merged, lift.names, held)
     if not moved:
         return []
-    named = ", ".join(moved[:3]) + (f" and {len(moved) - 3} more" if len(moved) > 3 else "")
-    return [f"the mean of {named} differs between folds by more than three errors (drift?)"]
+    rises = trending(merged, lift.names, moved)
+    rest = [name for name in moved if name not in rises]
+    told = []
+    if rises:
+        named = [f"the mean of {n} drifts by {r:.2g} standard deviations" for n, r in rises.items()]
+        told.append(
+            f"{_few(named)} over the run: a trend, not a mode (of fields --detrend linear takes it "
+            "out; of other data subtract it beforehand, or cut off what is not equilibrated with "
+            "--begin)"
+        )
+    if rest:
+        told.append(f"the mean of {_few(rest)} differs between folds by more than three errors "
+                    "(drift?)")  # fmt: skip
+    return told
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -38,6 +38,11 @@ TOGETHER = 3.3
 #: Ratio of the ends of its interval from which a period is undetermined.
 WIDE = 10.0
 
+#: |ln|lambda|| over the data below which the eigenvalue of a trend is that of a line, 1.
+JORDAN = 3.0
+
+JORDAN_BLOCK = " (an eigenvalue at 1 with a Jordan block: it grows as t, not as an exponential)"
+
 #: A residual above which noise drives a mode more than its own past does.
 NOISY = 0.5
 
@@ -50,12 +55,16 @@ class Findings:
     halves : mode -> ln(lambda) in the first and second half, where they surely differ; None
         for modes that only accompany such a one
     amplitudes : (k,) root-mean-square contribution per cell, in ``unit``
+    once : modes that are a trend, a transient or a change of level, and which
+    double : whether more than one eigenvalue is 1
     """
 
     left_over: NDArray[np.bool_]
     halves: Mapping[int, tuple[complex, complex] | None] = field(default_factory=dict)
     amplitudes: Matrix | None = None
     unit: str = ""
+    once: Mapping[int, str] = field(default_factory=dict)
+    double: bool = False
 
 
 def left_over(values: NDArray[np.complex128], more: NDArray[np.complex128]) -> NDArray[np.bool_]:
@@ -167,7 +176,7 @@ def flow_modes(modes: Sequence[Mode], context: Context, found: Findings) -> tupl
     found : Findings
     """
     told = []
-    found = replace(found, halves=_all_or_own(modes, found))
+    found = replace(found, halves=_all_or_own(modes, found), double=_double(modes, context))
     for j, mode in enumerate(modes):
         value = mode.eigenvalue
         assert value is not None
@@ -230,7 +239,7 @@ def _judge(
 ) -> tuple[Verdict, str, Quantity | None]:
     """Verdict, reason, and the timescale if it means something; the first objection decides."""
     lag = context.lag
-    if found.left_over[j]:
+    if found.left_over[j] and j not in found.once:
         reason = "left over from a pair of POD modes that the rank cuts in two: no mode of the flow"
         return "invalid", reason, None
     if abs(value) == 0 or (not value.imag and value.real < 0):
@@ -239,12 +248,12 @@ def _judge(
     span = context.longest * context.per_frame
     change = growth * span
     if not value.imag and abs(change) < SUSTAINED:
-        return "unresolved", "steady part of the flow (time mean), no slow mode", None
+        return "unresolved", _steady(j, found), None
     steady = _undetermined_growth(mode)
     # What may not decay at all has no timescale, just as it has no sign of its growth rate.
     own = None if steady else _decay_time(mode)
-    if j in found.halves:
-        return "unresolved", _transient(found.halves[j], value, context), own
+    if j in found.once or j in found.halves:
+        return "unresolved", _passing(j, value, context, found), own
     if value.imag and mode.period is not None and mode.period.value > span:
         return "unresolved", f"period longer than the data ({span:g} {lag.unit})", own
     if value.imag and not _has_period(mode):
@@ -265,6 +274,26 @@ def _judge(
         noisy = f", driven by noise (residual {mode.residual:.2g})"
     alias = _alias(context) if value.imag else ""
     return "resolved", f"decaying {word}{noisy}{alias}", timescale
+
+
+def _double(modes: Sequence[Mode], context: Context) -> bool:
+    """Whether more than one eigenvalue is 1 within what the data tell."""
+    near = SUSTAINED * context.lag.frames / context.longest
+    return sum(m.eigenvalue is not None and abs(m.eigenvalue - 1) < near for m in modes) > 1
+
+
+def _steady(j: int, found: Findings) -> str:
+    """The time mean; where that has a companion which drifts, a Jordan block."""
+    if found.double and found.once.get(j, "").startswith("a trend"):
+        return f"steady part with a linear drift, no slow mode{JORDAN_BLOCK}"
+    return "steady part of the flow (time mean), no slow mode"
+
+
+def _jordan(why: str, change: float) -> str:
+    """What is said of a trend whose eigenvalue is about 1."""
+    if not why.startswith("a trend") or abs(change) > JORDAN:
+        return ""
+    return JORDAN_BLOCK
 
 
 def _undetermined_growth(mode: Mode) -> bool:
@@ -310,6 +339,14 @@ def _alias(context: Context) -> str:
     if context.lag.frames == 1:
         return ""
     return "; periods below twice the lag would alias"
+
+
+def _passing(j: int, value: complex, context: Context, found: Findings) -> str:
+    """Why a mode is no mode of a steady flow: held once, or changing along the data."""
+    if j in found.once:
+        change = float(np.log(abs(value))) / context.lag.frames * context.longest
+        return f"{found.once[j]}{_jordan(found.once[j], change)}"
+    return _transient(found.halves[j], value, context)
 
 
 def _transient(halves: tuple[complex, complex] | None, value: complex, context: Context) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -219,6 +219,16 @@ def with_crossings(mode: Mode, count: int) -> Mode:
     times = "one crossing" if count == 1 else f"{count} crossings"
     reason = f"seen in {times} only: its timescale is an anecdote"
     return replace(mode, verdict="unresolved", reason=reason)
+
+
+def with_objections(modes: Sequence[Mode], reasons: Mapping[int, str]) -> tuple[Mode, ...]:
+    """Modes (from 0) with a reason against them unresolved, without a timescale."""
+    return tuple(
+        replace(mode, verdict="unresolved", reason=reasons[i], timescale=None)
+        if i in reasons and mode.verdict != "invalid"
+        else mode
+        for i, mode in enumerate(modes)
+    )
 
 
 def degenerate(modes: Sequence[Mode], intervals: Sequence[ModeInterval]) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ def flow_verdicts(
     if stream.field is not None:
         linear = linear_of(found, stream, len(values))
         sizes, unit = amplitudes(linear, stream.field), unit_of(stream.field)
-    return flow_modes(modes, context, Findings(cut, halves, sizes, unit))
+    return flow_modes(modes, context, Findings(cut, halves, sizes, unit, judged.once))
 
 
 def _left_over(found: Estimate, stream: FeatureStream) -> NDArray[np.bool_]:

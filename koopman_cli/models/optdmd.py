@@ -30,6 +30,9 @@ Rates = NDArray[np.complex128]
 #: By how much the weight of a block is raised and lowered for its influence.
 STEP = 0.2
 
+#: Largest exponent of a rate over its stretch: squares of its exponential stay finite.
+LARGEST_EXPONENT = 150.0
+
 #: Steps of Levenberg-Marquardt, and the relative decrease at which it stops.
 STEPS = 60
 STOP = 1e-12
@@ -131,7 +134,14 @@ def _fit(stretch: Stretch, rates: Rates) -> tuple[Matrix, Any, Any, NDArray[np.c
     return rows - q @ inner, phi, q, amplitudes
 
 
+def _most(stretches: Sequence[Stretch]) -> float:
+    """The fastest growth whose exponential stays finite on every stretch."""
+    return LARGEST_EXPONENT / max(float(s.times[-1]) for s in stretches)
+
+
 def _objective(stretches: Sequence[Stretch], rates: Rates) -> float:
+    if not np.all(rates.real <= _most(stretches)):
+        return np.inf
     with np.errstate(over="ignore", invalid="ignore"):
         try:
             total = sum(float(np.sum(np.abs(_fit(s, rates)[0]) ** 2)) for s in stretches)
@@ -176,7 +186,8 @@ def optimise(stretches: Sequence[Stretch], start: Rates) -> Rates:
             f"no stretch of the data has more than {len(start)} frames",
             "take a smaller rank, or model dmd",
         )
-    rates, damping = np.asarray(start, np.complex128), 1e-2
+    rates, damping = np.array(start, np.complex128), 1e-2
+    rates.real = np.minimum(rates.real, _most(stretches))
     best = _objective(stretches, rates)
     for _ in range(STEPS):
         square, slope = _normal(stretches, rates)

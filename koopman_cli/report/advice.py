@@ -49,7 +49,7 @@ ADVICE = (
         "modes (--dim).",
     ),
     Advice(
-        r"differs? between folds by more than|\(drift",
+        r"differs? between folds by more than|\(drift|a trend, not a mode",
         "The mean drifts",
         "The mean of some features changes along the data by more than chance allows. A slow "
         "function may then follow the drift, which is no relaxation of the system.",
