@@ -15,7 +15,13 @@ from koopman_cli.analysis.certificate import (
     flow_residuals,
     ill_conditioned,
 )
-from koopman_cli.analysis.coherences import Seen, held_out_coherences, judge_coherences
+from koopman_cli.analysis.coherences import (
+    Seen,
+    held_out_coherences,
+    held_out_memory,
+    judge_coherences,
+    not_supported,
+)
 from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_drift
 from koopman_cli.analysis.crossings import (
     Crossings,
@@ -24,6 +30,7 @@ from koopman_cli.analysis.crossings import (
     never_crossed,
     with_starts,
 )
+from koopman_cli.analysis.floor import PAIRS_PER_FUNCTION
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut, Withheld
 from koopman_cli.analysis.intervals import mode_intervals
@@ -124,6 +131,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         context = with_starts(context, passed.slow, times)
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
+    unsupported = _not_supported(found, trained, values, context.floor)
+    modes = with_objections(modes, unsupported)
     modes, notes = _examined(modes, found, view, trained)
     if certified is not None:
         modes = with_certificates(modes, certified)
@@ -132,6 +141,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     modes = with_drifts(modes, apart_from, context.lag)
     fails = first_drift(apart_from)
     barred = list(range(0 if refuted else view.count if fails is None else fails, view.count))
+    barred += unsupported
     if view.solver != "svd":
         modes = tuple(
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
@@ -143,7 +153,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
     seen_once = _once(found, view)
-    modes = with_objections(modes, seen_once)
+    modes = with_objections(modes, seen_once, overrule=True)
     gap = spectral_gap(effect, context.floor, [*barred, *seen_once])
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
@@ -154,6 +164,22 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, notes,
         warnings, certified,
     )  # fmt: skip
+
+
+def _not_supported(
+    found: Estimate,
+    trained: _Trained | None,
+    values: NDArray[np.complex128] | None,
+    floor: float | None,
+) -> dict[int, str]:
+    """Modes (from 0) that held-out blocks do not know; flows are asked as a whole."""
+    if values is None or found.request.settings.flow:
+        return {}
+    held = None
+    if trained is not None:
+        held = held_out_memory(found.merged, trained.held, trained.solutions, values)
+    few = found.blocks.total().n < PAIRS_PER_FUNCTION * found.solution.rank
+    return not_supported(held, values, floor, few=few and not found.request.ridge)
 
 
 def _seen(found: Estimate, view: View, trained: _Trained | None, crossings: Crossings) -> Seen:

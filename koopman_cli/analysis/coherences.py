@@ -62,6 +62,76 @@ def held_out_coherences(
     return np.stack([rows.mean(axis=0), rows.std(axis=0, ddof=1) / np.sqrt(len(rows))], axis=1)
 
 
+def held_out_memory(
+    blocks: BlockMoments,
+    held: Sequence[Sequence[int]],
+    trained: Sequence[Solution],
+    values: NDArray[np.complex128],
+) -> Matrix:
+    """Correlation of the functions of each fold with themselves a lag later, on what it holds out.
+
+    The function of a fold is the one whose eigenvalue is nearest; of a complex one the part of
+    <psi(x), psi(y)> counts that has the phase of its eigenvalue.
+
+    Returns
+    -------
+    (count, 2) array
+        Mean over the folds, and its standard error.
+    """
+    rows = np.zeros((len(held), len(values)))
+    for row, members, own in zip(rows, held, trained, strict=True):
+        assert own.eigenvalues is not None
+        fresh = blocks.sum_blocks(members)
+        c, left = fresh.covariances(), own.left / fresh.scale[:, None]
+        for j, value in enumerate(values):
+            same = np.flatnonzero(np.sign(own.eigenvalues.imag) == np.sign(value.imag))
+            if not len(same):
+                continue
+            best = int(same[np.argmin(np.abs(own.eigenvalues[same] - value))])
+            psi = _complex_column(left, best, own.eigenvalues[best])
+            size = float(((psi.conj() @ c.c00 @ psi) * (psi.conj() @ c.c11 @ psi)).real)
+            turned = np.conj(value) * (psi.conj() @ c.c01 @ psi)
+            row[j] = turned.real / abs(value) / np.sqrt(size) if size > 0 and abs(value) else 0.0
+    return np.stack([rows.mean(axis=0), rows.std(axis=0, ddof=1) / np.sqrt(len(rows))], axis=1)
+
+
+def _complex_column(left: Matrix, j: int, value: complex) -> NDArray[np.complex128]:
+    """Function j, whose pair is stored as real and imaginary part."""
+    if not value.imag:
+        return left[:, j].astype(np.complex128)
+    first = j if value.imag > 0 else j - 1
+    if first + 1 >= left.shape[1]:
+        return left[:, first].astype(np.complex128)
+    sign = 1 if value.imag > 0 else -1
+    return np.asarray(left[:, first] + 1j * sign * left[:, first + 1], np.complex128)
+
+
+def not_supported(
+    held: Matrix | None, values: NDArray[np.complex128], floor: float | None, *, few: bool
+) -> dict[int, str]:
+    """Modes (from 0) that held-out data do not support, and why.
+
+    Held out, a function must correlate with itself a lag later by two standard errors; where few
+    pairs meet many functions (``few``) it must keep half of its eigenvalue, since fitted noise has
+    large ones. Where nothing can be held out a noise floor must exist.
+
+    Examples
+    --------
+    >>> values = np.array([0.8 + 0j, 0.6])
+    >>> not_supported(np.array([[0.7, 0.1], [0.1, 0.1]]), values, None, few=True)
+    {1: 'held-out data do not support it: 0.1 ± 0.1 there'}
+    """
+    if held is None:
+        reason = "too few pairs for a noise floor, and nothing can be held out"
+        return dict.fromkeys(range(len(values)), reason) if floor is None else {}
+    least = np.abs(values) / 2 if few else np.zeros(len(values))
+    return {
+        j: f"held-out data do not support it: {mean:.2g} ± {error:.1g} there"
+        for j, (mean, error) in enumerate(held.tolist())
+        if mean - 2 * error <= least[j]
+    }
+
+
 def judge_coherences(
     modes: Sequence[Mode], seen: Seen, context: Context
 ) -> tuple[tuple[Mode, ...], tuple[int, ...]]:

@@ -221,11 +221,17 @@ def with_crossings(mode: Mode, count: int) -> Mode:
     return replace(mode, verdict="unresolved", reason=reason)
 
 
-def with_objections(modes: Sequence[Mode], reasons: Mapping[int, str]) -> tuple[Mode, ...]:
-    """Modes (from 0) with a reason against them unresolved, without a timescale."""
+def with_objections(
+    modes: Sequence[Mode], reasons: Mapping[int, str], *, overrule: bool = False
+) -> tuple[Mode, ...]:
+    """Modes (from 0) with a reason against them unresolved, without a timescale.
+
+    Those that are unresolved already keep their reason, unless it is overruled.
+    """
+    over = ("resolved", "unresolved") if overrule else ("resolved",)
     return tuple(
         replace(mode, verdict="unresolved", reason=reasons[i], timescale=None)
-        if i in reasons and mode.verdict != "invalid"
+        if i in reasons and mode.verdict in over
         else mode
         for i, mode in enumerate(modes)
     )
