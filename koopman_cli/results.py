@@ -18,7 +18,7 @@ from koopman_cli.diagnosis import diagnose
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate, unsupported_flow
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.flow.verdicts import flow_verdicts
+from koopman_cli.flow.verdicts import flow_verdicts, noise_warnings
 from koopman_cli.lifts import apply
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.types import (
@@ -50,16 +50,18 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     context = _context(found, stream, floor)
     judged = diagnose(found, stream, context)
     modes, values = judged.modes, judged.values
+    noisy: tuple[str, ...] = ()
     # A flow has no gap: it is the sum of all its oscillations.
     gap = None if request.settings.flow else judged.gap
     if request.settings.flow:
         modes = flow_verdicts(found, stream, judged, context)
         if unsupported_flow(found):
             modes = tuple(map(_unsupported, modes))
+        noisy = noise_warnings(found, judged, modes, context)
     modes = _with_bias(modes, found)
     # Crossings are asked of modes that hop between states, which those of a flow do not.
     said = () if request.settings.flow else judged.warnings
-    warnings = [*found.warnings, *said]
+    warnings = [*found.warnings, *said, *noisy]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
     warnings += _asymmetric(found, values)

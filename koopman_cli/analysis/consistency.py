@@ -24,6 +24,12 @@ Complex = NDArray[np.complex128]
 ERRORS = 4.0
 SHARE = 0.1
 
+#: Errors by which the decay must depend on the lag, the factor by which its time must grow without
+#: noise, and how unlike the steps from one to two and from two to four lags may be.
+SHRINK_ERRORS = 3.0
+GROWS = 1.15
+UNLIKE = 2.5
+
 #: Fewer blocks give no error.
 MIN_BLOCKS = 5
 
@@ -44,6 +50,18 @@ class Drift:
     found: complex
     predicted: complex
     errors: float
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """A decay that noise in the frames makes faster at short lags.
+
+    times : decay times in frames at one, two and four lags
+    without : about what it is without noise; infinite if there is no decay
+    """
+
+    times: tuple[float, float, float]
+    without: float
 
 
 def doubled_lags(lag: int, slowest: float, longest: int, block: float) -> list[int]:
@@ -101,6 +119,65 @@ def drifts(moments: BlockMoments, solution: Solution, count: int) -> tuple[Drift
     return tuple(None if f is None else Drift(moments.lags[f[0]], f[1], f[2], f[3]) for f in found)
 
 
+def shrunk(moments: BlockMoments, solution: Solution, count: int) -> tuple[Shrinkage | None, ...]:
+    r"""For each leading function of an eig solution, whether noise in the frames shrinks its value.
+
+    A function of which the part q of the variance is motion and the rest noise that forgets
+    itself within a lag has c(k tau) = q lambda^k: its decay time grows with the lag, and
+
+        d = ln\|c(2 tau)\| - 2 ln\|c(tau)\| = ln\|c(4 tau)\| - 2 ln\|c(2 tau)\| = -ln q
+
+    Both must be alike, d above three errors (shared by all functions), and the time without
+    noise, from \|c(2 tau) / c(tau)\|, longer by 15%.
+
+    Parameters
+    ----------
+    moments : BlockMoments
+        Of the leading functions, at one, two and four lags, merged to independent blocks.
+    solution : Solution
+        Of the eig solver.
+    count : int
+        Functions, a complex pair not split.
+    """
+    assert solution.eigenvalues is not None
+    values = solution.eigenvalues[:count]
+    if len(moments.lags) != 3 or moments.n_blocks < MIN_BLOCKS:
+        return (None,) * count
+    weights = _weights(moments, solution, values)
+    inside = moments.is_block
+    own = _forms(moments.xx[:, inside], weights).real
+    cross = _forms(moments.xy[:, inside], weights)
+    limit = _limit(moments.n_blocks, count, SHRINK_ERRORS)
+    return tuple(_shrinks(own[..., j], cross[..., j], moments.lags, limit) for j in range(count))
+
+
+def _shrinks(own: Matrix, cross: Complex, lags: tuple[int, ...], limit: float) -> Shrinkage | None:
+    total = own.sum(axis=1)
+    if np.any(total <= 0):
+        return None
+    c = cross.sum(axis=1) / total
+    size = np.abs(c)
+    if not (np.exp(-1.0) < size[0] < 1 and np.all((size > 0) & (size < 1))):
+        return None
+    relative = ((cross - c[:, None] * own) / total[:, None] / c[:, None]).real
+    blocks = own.shape[1]
+    steps = []
+    for i in (0, 1):
+        d = float(np.log(size[i + 1]) - 2 * np.log(size[i]))
+        moved = relative[i + 1] - 2 * relative[i]
+        steps.append((d, float(np.sqrt(np.sum(moved**2) * blocks / (blocks - 1)))))
+    (first, error), (second, spread) = steps
+    alike = second + 2 * spread > first / UNLIKE and second - 2 * spread < first * UNLIKE
+    if not (first > limit * error and alike):
+        return None
+    times = [-lag / float(np.log(s)) for lag, s in zip(lags, size, strict=True)]
+    ratio = float(size[1] / size[0])
+    without = -lags[0] / float(np.log(ratio)) if ratio < 1 else np.inf
+    if without < GROWS * times[0]:
+        return None
+    return Shrinkage((times[0], times[1], times[2]), without)
+
+
 def _weights(moments: BlockMoments, solution: Solution, values: Complex) -> Complex:
     """(k + 1, k) weights of the eigenfunctions in the augmented sums of ``moments``.
 
@@ -146,10 +223,10 @@ def _worst(
     return i, complex(c[i]), complex(predicted[i]), float(errors[i])
 
 
-def _limit(blocks: int, compared: int) -> float:
+def _limit(blocks: int, compared: int, errors: float = ERRORS) -> float:
     from scipy.special import ndtr, stdtrit
 
-    return float(-stdtrit(blocks - 1, ndtr(-ERRORS) / compared))
+    return float(-stdtrit(blocks - 1, ndtr(-errors) / compared))
 
 
 def first_drift(found: Sequence[Drift | None]) -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.consistency import shrunk
 from koopman_cli.analysis.flows import Findings, changed_halves, flow_modes, left_over
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import Diagnosis
@@ -44,6 +46,38 @@ def flow_verdicts(
         linear = linear_of(found, stream, len(values))
         sizes, unit = amplitudes(linear, stream.field), unit_of(stream.field)
     return flow_modes(modes, context, Findings(cut, halves, sizes, unit, judged.once))
+
+
+CURES = (
+    "take a longer lag or delays, or, if nothing but sensors is noisy, --set variant=tls or "
+    "--model optdmd (which see no decay where noise drives the flow)"
+)
+
+
+def noise_warnings(
+    found: Estimate, judged: Diagnosis, modes: Sequence[Mode], context: Context
+) -> tuple[str, ...]:
+    """A warning for the slowest mode whose decay time noise in the frames makes too short."""
+    lags = [found.lag * k for k in (1, 2, 4)]
+    if not found.request.settings.shrinks_with_noise or 2 * lags[-1] >= context.longest:
+        return ()
+    width, count = len(found.lift.names), judged.view.count
+    moments = judged.passed.slow_moments(lags, width, (count, lambda psi: psi))
+    shrinks = shrunk(moments.merged_like(found.merged), judged.view.solution, count)
+    for mode, one in zip(modes, shrinks, strict=False):
+        if one is None or mode.verdict != "resolved":
+            continue
+        unit = context.lag.unit
+        at = [t * context.per_frame for t in one.times]
+        named = [f"{lag * context.per_frame:g}" for lag in lags]
+        rest = "none" if one.without == np.inf else f"{one.without * context.per_frame:.3g} {unit}"
+        said = (
+            f"mode {mode.index} decays within {at[0]:.3g} {unit} at lag {named[0]}, {at[1]:.3g} at "
+            f"lag {named[1]} and {at[2]:.3g} at lag {named[2]}: noise in the frames shortens decay "
+            f"times at a short lag (without it about {rest}); {CURES}"
+        )
+        return (said,)
+    return ()
 
 
 def _left_over(found: Estimate, stream: FeatureStream) -> NDArray[np.bool_]:

@@ -147,6 +147,11 @@ class Family(ABC):
         return False
 
     @property
+    def shrinks_with_noise(self) -> bool:
+        """Whether noise in the frames of a flow makes its eigenvalues smaller."""
+        return False
+
+    @property
     def exact_modes(self) -> bool:
         """Whether the modes of a flow are those of the later snapshots of the pairs."""
         return False

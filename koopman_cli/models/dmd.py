@@ -67,6 +67,11 @@ class Settings(PodSettings):
         """As set."""
         return self.method == "exact"
 
+    @property
+    def shrinks_with_noise(self) -> bool:
+        """Plain regression takes x for exact."""
+        return self.variant == "plain"
+
     def solve_moments(self, moments: Moments, precision: str, eps: float) -> Solution:
         """The regression of the variant, modes by modulus and amplitude."""
         found = solve(

@@ -57,6 +57,13 @@ ADVICE = (
         "whether the run is equilibrated.",
     ),
     Advice(
+        r"noise in the frames shortens",
+        "Decay times are too short",
+        "Plain DMD takes the snapshots for exact. Noise in them shrinks every eigenvalue, the more "
+        "the shorter the lag, so the decay time grows with the lag where it should not.",
+        "A longer lag or delays; total least squares or optimised DMD if only sensors are noisy.",
+    ),
+    Advice(
         r"not symmetric in time",
         "The dynamics are not reversible",
         "Singular values of such data are coherences: how much of a function survives the lag. "
