@@ -33,11 +33,12 @@ class NetworkSettings(Family):
     activation: str = setting("elu, relu, tanh or silu", "elu")
     normalisation: str = setting("none, batch or layer", "none")
     dropout: float = setting("share of hidden values that are dropped while training", 0.0)
-    rate: float = setting("learning rate of Adam", 1e-3)
+    rate: float = setting("learning rate of Adam, to begin with", 3e-3)
     decay: float = setting("weight decay", 0.0)
     batch: int = setting("lagged pairs of a step; 0: a fiftieth, between 256 and 10,000", 0)
-    epochs: int = setting("passes over the training pairs at most", 100)
-    patience: int = setting("epochs without a better held-out score after which to stop", 10)
+    epochs: int = setting("passes over the training pairs at most; 0: 100, or 5,000 steps", 0)
+    patience: int = setting("epochs (50 steps at least) without a better held-out score", 3)
+    coolings: int = setting("how often the rate falls to a fifth when patience ends", 2)
     holdout: float = setting("share of the training blocks that decides when to stop; 0: none", 0.2)
     restarts: int = setting("networks trained from different starts; the best is taken", 8)
     ridge: float = setting("added to the variances of a batch in the loss", 0.0)
@@ -54,7 +55,10 @@ class NetworkSettings(Family):
                 raise UsageError(
                     f"{name}.{key}={value}: no such {key}", did_you_mean(value, choices)
                 )
-        for key in ("width", "epochs", "patience", "restarts"):
+        for key in ("epochs", "coolings"):
+            if getattr(self, key) < 0:
+                raise UsageError(f"{name}.{key}={getattr(self, key)}: below 0", "give 0 or more")
+        for key in ("width", "patience", "restarts"):
             if getattr(self, key) < 1:
                 raise UsageError(f"{name}.{key}={getattr(self, key)}: at least 1", "give 1 or more")
         for key, low, high in (("dropout", 0, 1), ("holdout", 0, 0.51), ("ridge", 0, np.inf),
@@ -132,6 +136,7 @@ class NetworkSettings(Family):
             batch=self.batch,
             epochs=self.epochs,
             patience=self.patience,
+            coolings=self.coolings,
             rate=self.rate,
             decay=self.decay,
             holdout=self.holdout,

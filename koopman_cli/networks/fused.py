@@ -62,9 +62,24 @@ class Fused:
             if i < last:
                 self._activate(y)
             elif self.shape.softmax:
-                y = torch.softmax(y, dim=2, out=self._room("softmax", x, size))
+                y = self._shares(y)
             self.values.append(y)
         return y
+
+    def _shares(self, y: Tensor) -> Tensor:
+        """Softmax over the few columns of a long array, in place.
+
+        torch's own takes rows of a handful of numbers one by one; sums by a product with ones
+        take a tenth of its time.
+        """
+        import torch
+
+        y.sub_(y.amax(dim=2, keepdim=True)).exp_()
+        return y.div_(torch.bmm(y, self._ones(y)))
+
+    def _ones(self, y: Tensor) -> Tensor:
+        """Matrices (S, outputs, outputs) whose product with rows repeats their sums."""
+        return y.new_ones(1, 1, 1).expand(len(y), y.shape[2], y.shape[2])
 
     def _activate(self, y: Tensor) -> None:
         import torch
@@ -89,7 +104,9 @@ class Fused:
         p, g = views(self.shape, rows), views(self.shape, grads)
         d = slope
         if self.shape.softmax:
-            d = torch.ops.aten._softmax_backward_data(d, self.values[-1], 2, d.dtype)
+            # d y_i / d z_j = y_i (delta_ij - y_j), with sums over columns as in the forward pass.
+            y = self.values[-1]
+            d = y * (d - torch.bmm(y * d, self._ones(y)))
         for i in range(len(self.shape.hidden), -1, -1):
             h = self.values[i]
             g["weight", i].copy_(torch.bmm(h.transpose(1, 2), d))

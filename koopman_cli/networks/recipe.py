@@ -13,6 +13,8 @@ from koopman_cli.networks.shape import Shape
 
 #: Batches per epoch aimed at where no size is given, and the sizes in between.
 BATCHES = 50
+#: Steps after which training ends where no number of epochs is given, and epochs at least.
+STEPS, EPOCHS = 5_000, 100
 SMALLEST, LARGEST = 256, 10_000
 
 
@@ -24,7 +26,10 @@ class Recipe:
     loss : key of :data:`koopman_cli.networks.loss.LOSSES`
     ridge : added to the variances of a batch
     batch : lagged pairs of a step, 0 chooses
-    patience : epochs without a better held-out score after which a network stops
+    epochs : passes over the training pairs at most, 0 chooses
+    patience : epochs, of at least ``BATCHES`` steps, without a better held-out score after which
+        the rate is lowered, in the end after which a network stops
+    coolings : how often the rate is lowered
     rate, decay : learning rate and weight decay of Adam
     holdout : share of the training blocks that decides when to stop and which restart is taken
     """
@@ -39,9 +44,10 @@ class Recipe:
     loss: str = "vamp2"
     ridge: float = 0.0
     batch: int = 0
-    epochs: int = 100
-    patience: int = 10
-    rate: float = 1e-3
+    epochs: int = 0
+    patience: int = 3
+    coolings: int = 2
+    rate: float = 3e-3
     decay: float = 0.0
     holdout: float = 0.2
     restarts: int = 8
@@ -59,7 +65,7 @@ class Recipe:
         return (
             self.hidden, self.outputs, self.activation, self.normalisation, self.softmax,
             self.networks, self.dropout, self.loss, self.ridge, self.batch, self.epochs,
-            self.patience, self.holdout, self.precision,
+            self.patience, self.coolings, self.holdout, self.precision,
         )  # fmt: skip
 
 
@@ -85,6 +91,24 @@ def batch_size(asked: int, pairs: int) -> int:
     (2000, 300)
     """
     return min(pairs, asked or min(LARGEST, max(SMALLEST, pairs // BATCHES)))
+
+
+def epochs_at_most(asked: int, steps: int) -> int:
+    """Epochs of so many steps after which training ends.
+
+    >>> epochs_at_most(0, 50), epochs_at_most(0, 10), epochs_at_most(7, 10)
+    (100, 500, 7)
+    """
+    return asked or max(EPOCHS, -(-STEPS // steps))
+
+
+def waiting(patience: int, steps: int) -> int:
+    """Epochs of so many steps that ``patience`` stands for: what counts is steps, not passes.
+
+    >>> waiting(3, 50), waiting(3, 10), waiting(3, 200)
+    (3, 15, 3)
+    """
+    return patience * max(1, -(-BATCHES // steps))
 
 
 def mixed(*parts: int) -> int:

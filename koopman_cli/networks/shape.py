@@ -93,7 +93,9 @@ def initial(shape: Shape, seeds: list[int]) -> tuple[Tensor, Tensor]:
     """Fresh parameters (S, P) and statistics (S, Q) in float64, one seed per network.
 
     Weights are uniform with variance gain^2 / inputs (gain sqrt 2 for relu and its kin, else 1;
-    outputs 1), biases 0. Drawn on the processor, so they do not depend on the device.
+    outputs 1). Biases of hidden layers are uniform up to 1 / sqrt(inputs), those of the outputs 0:
+    without them the kinks of all functions of a single coordinate would lie at its mean.
+    Drawn on the processor, so they do not depend on the device.
     """
     import torch
 
@@ -106,6 +108,9 @@ def initial(shape: Shape, seeds: list[int]) -> tuple[Tensor, Tensor]:
                 last = layer == len(shape.hidden)
                 gain = 1.0 if last or shape.activation == "tanh" else math.sqrt(2)
                 limit = gain * math.sqrt(3 / part.shape[1])
+                part.uniform_(-limit, limit, generator=generator)
+            elif kind == "bias" and layer < len(shape.hidden):
+                limit = 1 / math.sqrt(shape.widths[layer])
                 part.uniform_(-limit, limit, generator=generator)
             elif kind == "gain":
                 part.fill_(1.0)

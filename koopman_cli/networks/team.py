@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from koopman_cli.networks.checkpoint import Arrays
 from koopman_cli.networks.frames import Frames, Pairs
 from koopman_cli.networks.judge import Folds, Seen, collapsed, look, plain_scores
-from koopman_cli.networks.recipe import Recipe, mixed
+from koopman_cli.networks.recipe import Recipe, epochs_at_most, mixed, waiting
 from koopman_cli.networks.stack import Engine, Stack
 
 Tensor = Any
@@ -25,6 +25,9 @@ STATUS = ("alive", "done", "collapsed", "diverged")
 TRIES = 2
 REDUCTIONS = 3
 REDUCED = 0.1
+
+#: What the rate is multiplied by when the held-out score no longer rises.
+COOLED = 0.2
 
 #: Lagged pairs that tell whether a network has collapsed.
 ENOUGH = 5_000
@@ -40,6 +43,7 @@ class Members:
     status : ALIVE, DONE, COLLAPSED or DIVERGED
     age : epochs since its last fresh start; best, at : its best held-out score, and at which age
     tries, reductions, lost : fresh starts, reductions of its rate, bad epochs in a row
+    coolings, since : how often its rate was lowered because it no longer rose, and at which age
     """
 
     status: Index
@@ -49,11 +53,13 @@ class Members:
     tries: Index
     reductions: Index
     lost: Index
+    coolings: Index
+    since: Index
 
     @classmethod
     def fresh(cls, n: int) -> Members:
         """Nothing is known yet."""
-        zeros = [np.zeros(n, np.int64) for _ in range(6)]
+        zeros = [np.zeros(n, np.int64) for _ in range(8)]
         return cls(zeros[0], zeros[1], np.full(n, -np.inf), *zeros[2:])
 
     @property
@@ -126,8 +132,8 @@ class Team:
 
     # -------------------------------------------------------------- after an epoch
 
-    def judge(self, alive: Index) -> None:
-        """Score the epoch; what stopped, failed or collapsed is dealt with."""
+    def judge(self, alive: Index, steps: int) -> None:
+        """Score an epoch of so many steps; what stopped, failed or collapsed is dealt with."""
         train, held, failed = self._scores(alive)
         m = self.members
         m.age[alive] += 1
@@ -142,8 +148,13 @@ class Team:
         self.history.append((rows[0], rows[1]))
         for i in alive[m.lost[alive] >= BAD_EPOCHS]:
             self._reduce(int(i))
-        over = (m.age - m.at > self.recipe.patience) | (m.age >= self.recipe.epochs)
-        stopped = [int(i) for i in alive if over[i] and m.status[i] == ALIVE]
+        over = m.age - np.maximum(m.at, m.since) > waiting(self.recipe.patience, steps)
+        late = m.age >= epochs_at_most(self.recipe.epochs, steps)
+        cool = over & ~late & (m.coolings < self.recipe.coolings)
+        for i in alive[cool[alive]]:
+            self._cool(int(i))
+        ended = late | (over & ~cool)
+        stopped = [int(i) for i in alive if ended[i] and m.status[i] == ALIVE]
         if stopped:
             self._finish(stopped)
 
@@ -158,6 +169,24 @@ class Team:
         held = plain_scores(self.seen(part, alive), self.recipe.loss) if self.holds else train
         return train, held, ~np.isfinite(held) | (bad > counted)
 
+    def _rate(self, i: int) -> float:
+        """Learning rate of a network after all that happened to it."""
+        m = self.members
+        return float(self.origins.rates[i] * REDUCED ** m.reductions[i] * COOLED ** m.coolings[i])
+
+    def _cool(self, i: int) -> None:
+        """Go on from the best weights, and the optimiser's state then, with smaller steps.
+
+        At a constant rate the noise of the batches holds weights at a distance from the maximum
+        that grows with the rate; a high one first and smaller ones later is both quick and close.
+        """
+        m = self.members
+        m.coolings[i] += 1
+        m.since[i] = m.age[i]
+        again = self.best.take([i])
+        again.rate.fill_(self._rate(i))
+        self.stack.put([i], again)
+
     def _reduce(self, i: int) -> None:
         """Go back to the last good weights with a tenth of the rate, or give the network up."""
         m = self.members
@@ -169,7 +198,7 @@ class Team:
         m.reductions[i] += 1
         # A network without good weights starts afresh.
         again = self.best.take([i]) if good else self._fresh([i])
-        again.rate.fill_(self.origins.rates[i] * REDUCED ** int(m.reductions[i]))
+        again.rate.fill_(self._rate(i))
         for name in ("first", "second", "steps", "total", "counted", "bad"):
             getattr(again, name).zero_()
         self.stack.put([i], again)
@@ -187,7 +216,7 @@ class Team:
         for i in good[bad & (m.tries[good] < TRIES)].tolist():
             m.tries[i] += 1
             m.status[i], m.age[i], m.at[i], m.best[i] = ALIVE, 0, 0, -np.inf
-            m.reductions[i] = m.lost[i] = 0
+            m.reductions[i] = m.lost[i] = m.coolings[i] = m.since[i] = 0
             self.stack.put([i], self._fresh([i]))
 
     # -------------------------------------------------------------- checkpoints

@@ -281,7 +281,7 @@ def _about(stream: FeatureStream, lag: int, jobs: list[Job], batch: int) -> dict
         "decay": [job.recipe.decay for job in jobs],
     }
     names = ("hidden", "outputs", "activation", "normalisation", "softmax", "networks", "dropout",
-             "loss", "ridge", "epochs", "patience", "holdout", "precision")  # fmt: skip
+             "loss", "ridge", "epochs", "patience", "coolings", "holdout", "precision")  # fmt: skip
     for name in names:
         value = getattr(recipe, name)
         told[name] = list(value) if isinstance(value, tuple) else value

@@ -15,7 +15,7 @@ from koopman_cli.networks.checkpoint import Place
 from koopman_cli.networks.frames import Piece
 from koopman_cli.networks.interrupt import Interrupts
 from koopman_cli.networks.judge import Folds
-from koopman_cli.networks.recipe import mixed
+from koopman_cli.networks.recipe import epochs_at_most, mixed
 from koopman_cli.networks.stack import Stack
 from koopman_cli.networks.team import Index, Team
 from koopman_cli.types import Progress, no_progress
@@ -61,6 +61,16 @@ class Trainer:
     said: list[str] = field(default_factory=list)
     written: float = field(default_factory=time.monotonic)
 
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return max(1, min(len(p.train) for p in self.team.pairs) // self.clock.size)
+
+    @property
+    def limit(self) -> int:
+        """Epochs at most."""
+        return epochs_at_most(self.team.recipe.epochs, self.steps)
+
     def run(self) -> None:
         """Train until no network is left that learns.
 
@@ -74,7 +84,7 @@ class Trainer:
             If checkpoints are to be resumed that belong to something else.
         """
         self._resume()
-        team, limit = self.team, self.team.recipe.epochs
+        team, limit = self.team, self.limit
         with Interrupts() as stop, self.progress("training", limit) as advance:
             advance(min(self.clock.epoch, limit))
             marks = [time.monotonic()]
@@ -98,7 +108,7 @@ class Trainer:
                 break
             except RuntimeError as error:
                 self._halve(error)
-        self.team.judge(alive)
+        self.team.judge(alive, self.steps)
         self.clock.epoch += 1
         self.clock.piece = self.clock.batch = 0
         return stop.pending is None
@@ -183,7 +193,7 @@ class Trainer:
             return
         recent = self.team.history[-1]
         train, held = (np.nanmedian(v) if np.isfinite(v).any() else np.nan for v in recent)
-        left = max(self.team.recipe.epochs - self.clock.epoch, 0) / rate
+        left = max(self.limit - self.clock.epoch, 0) / rate
         alive = len(self.team.members.alive)
         tell(
             f"epoch {self.clock.epoch}: train {train:.3f}, held out {held:.3f}, "
