@@ -8,10 +8,10 @@ from cli_support import ALA2
 from scipy import stats
 from systems import PRINZ, QUADRUPLE_WELL
 
+from koopman_cli.analysis.pcca import simplex
 from koopman_cli.api import FitOptions, fit
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import Design, Scorer
-from koopman_cli.lifts import apply
 from koopman_cli.request import Request
 from koopman_cli.results import project
 from koopman_cli.source import open_source
@@ -108,8 +108,8 @@ def test_vampnet_finds_four_states(system, measured):
         wells = np.digitize(x[:, 0], [-0.5, 0.0, 0.5])
     else:
         wells = 2 * (x[:, 0] > 0) + (x[:, 1] > 0)
-    chi = apply(result.model.lift, x)
-    found = chi.argmax(axis=1)
+    psi = project(result.model, x)[:, :3]
+    found = simplex(psi).memberships(psi).argmax(axis=1)
     shares = [np.bincount(found[wells == w], minlength=4) for w in range(4)]
     best = [int(np.argmax(s)) for s in shares]
     right = sum(int(s.max()) for s in shares) / len(x)
@@ -149,10 +149,12 @@ def test_states_of_alanine_dipeptide_are_its_basins(measured):
     read = ReadOptions()
     paths = [str(ALA2 / "run1.h5"), str(ALA2 / "run2.h5")]
     stream = open_source(paths, "heavy-distances", read, no_progress).stream.cached()
-    result = fit(stream, FitOptions(model="vampnet", lag="2", dim="2", settings={"outputs": "3"},
-                                    folds=0, device="cpu"))  # fmt: skip
+    options = FitOptions(features="heavy-distances", model="vampnet", lag="2", dim="2",
+                         settings={"outputs": "3"}, folds=0, device="cpu")  # fmt: skip
+    result = fit(paths, options)
     x = np.concatenate([c for i in range(2) for c in stream.chunks(i)])
-    found = apply(result.model.lift, x).argmax(axis=1)
+    psi = project(result.model, x)[:, :2]
+    found = simplex(psi).memberships(psi).argmax(axis=1)
     angles = open_source(paths, "torsions", read, no_progress).stream
     z = np.concatenate([c for i in range(2) for c in angles.chunks(i)])
     columns = {name: z[:, i] for i, name in enumerate(angles.spec.names)}
