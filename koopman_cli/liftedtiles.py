@@ -1,8 +1,9 @@
 """Tiles of wide lifts: threads evaluate the functions where they multiply them.
 
 Evaluating hundreds of functions costs as much as one of their products, so raw frames are
-handed to the threads. The ``lag`` frames behind a tile are evaluated with both of their tiles,
-which long lags make dearer than evaluating every frame once: see :data:`LONGEST`.
+handed to the threads. A few frames are evaluated and at once multiplied, while they are in the
+cache. The ``lag`` frames behind a tile are evaluated with both of their tiles, which long lags
+make dearer than evaluating every frame once: see :data:`LONGEST`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.blas import add_gram, add_product, mirror
 from koopman_cli.blocks import Segment
 from koopman_cli.sums import Sums, Unit
 from koopman_cli.tiles import TILE, SegmentRun
@@ -27,8 +29,12 @@ NARROW = 128
 #: Lag in frames up to which tiles are evaluated by the threads that multiply them.
 LONGEST = TILE // 8
 
-#: Frames evaluated at once: what stands between the steps stays in the cache.
+#: Frames evaluated and multiplied at once: what stands between the steps stays in the cache.
 ROWS = 512
+
+#: Most frames of a tile. A block is cut into as few tiles of one length as this allows: the
+#: sums of each are read and written once more.
+LONG_TILE = TILE + TILE // 4
 
 
 def suits(width: int, lags: tuple[int, ...]) -> bool:
@@ -51,15 +57,67 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Products:
-    """Products of a tile; rows of its edges and of the pairs of the boundary in float64."""
+    """What a tile contributes.
 
-    gram: NDArray[Any] | None
-    cross: NDArray[Any] | None
-    first: NDArray[np.float64]
-    last: NDArray[np.float64]
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
+    sums : (2m + 1, m + 1) the Gram matrix (its lower triangle) over the cross product, whose
+        last column is nothing; None for a tile without pairs of the block
+    first, last, x, y : rows of the edges and of the pairs of the boundary
+    """
+
+    sums: NDArray[Any] | None
+    first: NDArray[Any]
+    last: NDArray[Any]
+    x: NDArray[Any]
+    y: NDArray[Any]
     complete: bool
+
+
+class _BlockSums:
+    """The sum of the products of one block's tiles, in float64.
+
+    The sum of two tiles in their own type is that of float64 rounded to it, so that pairs are
+    added first and a block of two tiles needs no more.
+    """
+
+    def __init__(self, spare: list[NDArray[Any]]) -> None:
+        self.spare = spare
+        self.pair: list[NDArray[Any]] = []
+        self.total: NDArray[np.float64] | None = None
+
+    def add(self, sums: NDArray[Any]) -> None:
+        """Add the products of a tile."""
+        if len(self.pair) == 2:
+            self._add_pair()
+        self.pair.append(sums)
+
+    def _add_pair(self) -> None:
+        held = self._own()
+        if self.total is None:
+            self.total = held.astype(np.float64)
+        else:
+            self.total += held
+        self.spare.append(held)
+        self.pair.clear()
+
+    def _own(self) -> NDArray[Any]:
+        """The sum of the pair, in the array of its first."""
+        first, *others = self.pair
+        for other in others:
+            first += other
+            self.spare.append(other)
+        return first
+
+    def close(self) -> NDArray[Any] | None:
+        """The sum, to be read before the next tile is multiplied; the sums start anew."""
+        if self.total is not None and self.pair:
+            self._add_pair()
+        found = self.total
+        if found is None and self.pair:
+            found = self._own()
+            self.spare.append(found)
+        self.total = None
+        self.pair.clear()
+        return found
 
 
 class LiftedRun(SegmentRun):
@@ -79,42 +137,39 @@ class LiftedRun(SegmentRun):
     ) -> None:
         super().__init__(sums, workers, window, segment)
         self.function = function
-        # Sums of one block, in float64 whatever the dtype of the products.
-        width = self.width
-        self.gram, self.cross = np.zeros((width + 1, width + 1)), np.zeros((width, width))
-        self.scratch = np.empty_like(self.gram)
-        self.held_edges: list[tuple[NDArray[np.float64], int]] = []
+        self.block_sums = _BlockSums(workers.spare)
+        self.held_edges: list[tuple[NDArray[Any], int]] = []
 
     def convert(self, parts: list[NDArray[Any]], buffers: Buffers, name: str) -> Any:
         """Raw frames as z, evaluated here."""
         raw = np.concatenate(parts)
         buffer = buffers.rows(name, len(raw), self.width + 1, self.dtype)
-        self.evaluate(raw, buffer)
+        for at in range(0, len(raw), ROWS):
+            self.evaluate(raw[at : at + ROWS], buffer[at : at + ROWS])
         return buffer
 
-    def evaluate(self, raw: NDArray[Any], buffer: NDArray[Any]) -> None:
-        """Fill a buffer with z of raw frames."""
+    def evaluate(self, raw: NDArray[Any], rows: NDArray[Any]) -> None:
+        """Fill rows of a buffer with z of raw frames."""
         # Some functions can fill rows of a tile themselves, if these are of their own type.
         fits = getattr(self.function, "dtype", None) == self.dtype
         into = getattr(self.function, "into", None) if fits else None
-        for at in range(0, len(raw), ROWS):
-            part = raw[at : at + ROWS]
-            rows = buffer[at : at + len(part), :-1]
-            if into is None:
-                np.subtract(self.function(part), self.shift, out=rows, casting="same_kind")
-            else:
-                into(part, rows)
-                rows -= self.shift
+        z = rows[:, :-1]
+        if into is None:
+            np.subtract(self.function(raw), self.shift, out=z, casting="same_kind")
+        else:
+            into(raw, z)
+            z -= self.shift
         if self.scaled:
-            buffer[: len(raw), :-1] *= self.scale
-        buffer[: len(raw), -1] = 1
+            z *= self.scale
+        rows[:, -1] = 1
 
     def run_unit(self, unit: Unit, start: int, stop: int, until: int) -> None:
         """Evaluate and multiply the tiles of a block and the gap behind it."""
         lag = self.lags[0]
         turn = stop - lag
-        for at in range(start, until, TILE):
-            to = min(at + TILE, until)
+        step = -(-(until - start) // -(-(until - start) // LONG_TILE))
+        for at in range(start, until, step):
+            to = min(at + step, until)
             end = min(to + lag, self.segment.stop)
             raw = self.window.parts(at, end)
             starts = max(min(to, end - lag) - at, 0)
@@ -127,7 +182,7 @@ class LiftedRun(SegmentRun):
             )
             spare, size = self.workers.spare, 2 * self.width + 1
             # Fresh memory for the products would cost as much as they do.
-            out = spare.pop() if spare else np.empty((size, self.width + 1), self.dtype)
+            out = spare.pop() if spare else np.zeros((size, self.width + 1), self.dtype)
             self.workers.submit(
                 partial(self.multiply, raw, out, part),
                 partial(self.take, unit, out),
@@ -138,41 +193,48 @@ class LiftedRun(SegmentRun):
         self, parts: list[NDArray[Any]], out: NDArray[Any], part: _Part, buffers: Buffers
     ) -> _Products:
         """What one tile contributes. An overflow shows in the sums."""
-        lag = self.lags[0]
+        lag, width = self.lags[0], self.width
+        raw = np.concatenate(parts)
+        buffer = buffers.rows("x", len(raw), width + 1, self.dtype)
+        gram, cross = out[: width + 1], out[width + 1 :, :-1]
+        done = 0
         with np.errstate(over="ignore", invalid="ignore"):
-            buffer = self.convert(parts, buffers, "x")
-            gram = cross = None
-            if part.inner:
-                z, width = buffer[: part.inner], self.width
-                gram, cross = out[: width + 1], out[width + 1 :, :-1]
-                np.matmul(z.T, z, out=gram)
-                np.matmul(z[:, :-1].T, buffer[lag : part.inner + lag, :-1], out=cross)
+            for at in range(0, len(raw), ROWS):
+                ready = min(at + ROWS + lag, len(raw))
+                if done < ready:
+                    self.evaluate(raw[done:ready], buffer[done:ready])
+                    done = ready
+                to = min(at + ROWS, part.inner)
+                if at < to:
+                    z, later = buffer[at:to], buffer[at + lag : to + lag, :-1]
+                    keep = 1.0 if at else 0.0
+                    add_gram(gram, z, keep)
+                    add_product(cross, z[:, :-1], later, keep=keep)
             edges = (part.first, part.last, slice(part.inner, part.pairs))
-            first, last, x = (buffer[rows].astype(np.float64) for rows in edges)
-            y = buffer[part.inner + lag : part.inner + lag + len(x)].astype(np.float64)
-        return _Products(gram, cross, first, last, x, y, part.complete)
+            first, last, x = (buffer[: len(raw)][rows].copy() for rows in edges)
+            y = buffer[part.inner + lag : part.inner + lag + len(x)].copy()
+        return _Products(out if part.inner else None, first, last, x, y, part.complete)
 
     def take(self, unit: Unit, out: NDArray[Any], found: _Products) -> None:
         """Add the products of a tile to those of its block and of the boundary behind it."""
-        if found.gram is not None and found.cross is not None:
-            self.gram += found.gram
-            self.cross += found.cross
-        for edge, sign in ((found.first, -1), (found.last, 1)):
-            if len(edge):
-                self.held_edges.append((edge, sign))
+        if found.sums is None:
+            self.workers.spare.append(out)
+        else:
+            self.block_sums.add(found.sums)
+        edges = ((found.first, -1), (found.last, 1))
+        self.held_edges += [(edge, sign) for edge, sign in edges if len(edge)]
         xx, xy, yy = (part[0] for part in self.sums.all)
-        for target, a, b in ((xx, "x", "x"), (xy, "x", "y"), (yy, "y", "y")):
-            if len(found.x):
-                target[unit.after] += self.product(getattr(found, a), getattr(found, b))
+        if len(found.x):
+            for target, a, b in ((xx, "x", "x"), (xy, "x", "y"), (yy, "y", "y")):
+                add_product(target[unit.after], getattr(found, a), getattr(found, b))
         if found.complete:
-            xx[unit.block] += self.gram
-            xy[unit.block, :-1, :-1] += self.cross
+            sums = self.block_sums.close()
+            if sums is not None:
+                gram, cross = sums[: self.width + 1], sums[self.width + 1 :, :-1]
+                mirror(gram)
+                xx[unit.block] += gram
+                yy[unit.block] += gram
+                xy[unit.block, :-1, :-1] += cross
             for edge, sign in self.held_edges:
-                self.gram += self.product(sign * edge, edge)
-            yy[unit.block] += self.gram
-            self.gram[:], self.cross[:], self.held_edges = 0, 0, []
-        self.workers.spare.append(out)
-
-    def product(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Product a'b of a few rows, in memory that the next one takes again."""
-        return np.matmul(a.T, b, out=self.scratch)
+                add_product(yy[unit.block], edge, edge, float(sign))
+            self.held_edges = []

@@ -133,6 +133,24 @@ def sorted_eigh(matrix: Matrix) -> tuple[Matrix, Matrix]:
     return values[order], vectors[:, order]
 
 
+def leading_eigh(matrix: Matrix, count: int) -> tuple[Matrix, Matrix]:
+    """The ``count`` leading ones of :func:`sorted_eigh`, without the others.
+
+    >>> leading_eigh(np.diag([0.5, -0.9, 0.1]), 2)[0].tolist()
+    [-0.9, 0.5]
+    """
+    matrix, n = (matrix + matrix.T) / 2, len(matrix)
+    values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[n - count, n - 1])
+    least = float(values[0])
+    if least <= 0:
+        values, vectors = scipy.linalg.eigh(matrix)
+    else:
+        below = scipy.linalg.eigh(matrix, subset_by_value=[-np.inf, -least])
+        values, vectors = np.append(values, below[0]), np.hstack([vectors, below[1]])
+    order = np.lexsort((-values, -np.abs(values)))[:count]
+    return values[order], vectors[:, order]
+
+
 def sorted_svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
     """Thin singular value decomposition (U, s, V) with matrix = U diag(s) V'."""
     u, s, vt = scipy.linalg.svd(matrix, full_matrices=False)

@@ -22,6 +22,7 @@ from koopman_cli.linalg import (
     SMALLEST,
     Whitening,
     fix_signs,
+    leading_eigh,
     sorted_eig,
     sorted_eigh,
     sorted_svd,
@@ -275,9 +276,10 @@ def _whiten_ridged(covariance: Matrix) -> Whitening:
 def _leading(
     c: Covariances, w0: Whitening, solver: Solver
 ) -> tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]:
-    """The leading functions of a wide problem by Lanczos and Arnoldi iterations.
+    """The leading functions of a wide problem.
 
-    The few functions span an invariant space, in which the small problem is then solved.
+    Where the problem is not symmetric, Lanczos and Arnoldi iterations find the space that they
+    span, in which the small problem is then solved.
     """
     options: dict[str, Any] = {"k": LEADING, "ncv": 3 * LEADING, "v0": np.ones(w0.rank)}
     w1 = w0 if solver != "svd" else _whiten_ridged(c.c11)
@@ -289,9 +291,8 @@ def _leading(
             inner, s, outer = sorted_svd(u.T @ small @ v)
             return w0.matrix @ (u @ inner), w1.matrix @ (v @ outer), None, s
         if solver == "reversible":
-            basis = sparse.eigsh((small + small.T) / 2, which="LM", **options)[1]
-            values, vectors = sorted_eigh(basis.T @ small @ basis)
-            functions = w0.matrix @ (basis @ vectors)
+            values, vectors = leading_eigh(small, LEADING)
+            functions = w0.matrix @ vectors
             return functions, functions, values.astype(np.complex128), None
         vectors = sparse.eigs(small, which="LM", **options)[1]
     except sparse.ArpackError:
