@@ -45,9 +45,10 @@ def call(name: str, dtype: Any, *arguments: bytes | int | float | NDArray[Any]) 
             passed.append(value)
         elif isinstance(value, np.ndarray):
             passed.append(value.ctypes.data)
+        elif isinstance(value, int):
+            passed.append(ctypes.byref(ctypes.c_int(value)))
         else:
-            kind = ctypes.c_int if isinstance(value, int) else real
-            passed.append(ctypes.byref(kind(value)))
+            passed.append(ctypes.byref(real(value)))
     _routine(("s" if single else "d") + name)(*passed)
 
 

@@ -139,15 +139,27 @@ def leading_eigh(matrix: Matrix, count: int) -> tuple[Matrix, Matrix]:
     >>> leading_eigh(np.diag([0.5, -0.9, 0.1]), 2)[0].tolist()
     [-0.9, 0.5]
     """
-    matrix, n = (matrix + matrix.T) / 2, len(matrix)
-    values, vectors = scipy.linalg.eigh(matrix, subset_by_index=[n - count, n - 1])
-    least = float(values[0])
-    if least <= 0:
-        values, vectors = scipy.linalg.eigh(matrix)
-    else:
-        below = scipy.linalg.eigh(matrix, subset_by_value=[-np.inf, -least])
-        values, vectors = np.append(values, below[0]), np.hstack([vectors, below[1]])
-    order = np.lexsort((-values, -np.abs(values)))[:count]
+    matrix = (matrix + matrix.T) / 2
+    n, lapack = len(matrix), scipy.linalg.lapack
+    # Q' A Q = T tridiagonal, once for both ends of the spectrum.
+    work = int(lapack.dsytrd_lwork(n, lower=1)[0])
+    reflected, main, side, tau, _ = lapack.dsytrd(matrix, lower=1, lwork=work)
+    every = scipy.linalg.eigvalsh_tridiagonal(main, side)
+    order = np.lexsort((-every, -np.abs(every)))[:count]
+    below = int(np.count_nonzero(every[order] < 0))
+    parts = []
+    for first, last in ((0, below - 1), (n - count + below, n - 1)):
+        if first <= last:
+            parts.append(
+                scipy.linalg.eigh_tridiagonal(
+                    main, side, select="i", select_range=(first, last), lapack_driver="stemr"
+                )
+            )
+    values, vectors = np.concatenate([v for v, _ in parts]), np.hstack([q for _, q in parts])
+    rows, reflectors = vectors[1:], reflected[1:, :-1]
+    size = int(lapack.dormqr("L", "N", reflectors, tau, rows, -1)[1][0])
+    vectors[1:] = lapack.dormqr("L", "N", reflectors, tau, rows, size)[0]
+    order = np.lexsort((-values, -np.abs(values)))
     return values[order], vectors[:, order]
 
 

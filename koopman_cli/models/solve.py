@@ -264,7 +264,7 @@ def _ridged(covariance: Matrix, ridge: float) -> Matrix:
 def _whiten_ridged(covariance: Matrix) -> Whitening:
     """Whitening by a Cholesky factor: with a ridge no direction needs to be dropped."""
     try:
-        lower = scipy.linalg.cholesky(covariance, lower=True)
+        lower = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
         # The ridge is below the rounding of the covariance.
         return whiten(covariance)
