@@ -441,6 +441,25 @@ def test_single_precision_is_close():
     assert any("relative error of the kernel matrix" in note for note in found[0].notes)
 
 
+@pytest.mark.parametrize("kind", ["negative", "mixed", "ties"])
+def test_leading_eigenvectors_are_those_of_the_full_problem(kind):
+    """The leading ones in absolute value, from both ends of the spectrum and among ties."""
+    from koopman_cli.linalg import leading_eigh, sorted_eigh
+
+    rng = np.random.default_rng(4)
+    q = np.linalg.qr(rng.standard_normal((80, 80)))[0]
+    values = {
+        "negative": -np.linspace(0.1, 1, 80),
+        "mixed": np.linspace(-0.9, 1, 80),
+        "ties": np.repeat([1.0, -0.5], 40),
+    }[kind]
+    matrix = (q * values) @ q.T
+    found, vectors = leading_eigh(matrix, 20)
+    np.testing.assert_allclose(found, sorted_eigh(matrix)[0][:20], atol=1e-13)
+    np.testing.assert_allclose(matrix @ vectors, vectors * found, atol=1e-12)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(20), atol=1e-11)
+
+
 def test_wide_problems_keep_their_leading_functions():
     """Iterations for the leading functions of 350 give the eigenvalues of the full problem."""
     from koopman_cli.models import solve as module

@@ -5,7 +5,9 @@ import pytest
 
 from koopman_cli import accumulate as module
 from koopman_cli.accumulate import accumulate
+from koopman_cli.blas import add_gram, add_product, mirror
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.liftedtiles import LONG_TILE
 from koopman_cli.triangular import LowerTriangular
 
 WIDTH = 150
@@ -39,10 +41,13 @@ def test_threads_that_evaluate_give_the_same_moments(monkeypatch, lag):
         assert np.abs(a - b).max() < 1e-12 * np.abs(b).max(), name
 
 
-@pytest.mark.parametrize("tail", [1, 4, 6, 9, 10, 11, 19, 21])
-def test_tails_of_any_length(monkeypatch, tail):
-    """A last tile shorter than the lag, or about as long, is like any other."""
-    x = np.random.default_rng(1).standard_normal((4096 + tail, 2))
+@pytest.mark.parametrize("tiles", [1, 2, 3, 4])
+@pytest.mark.parametrize("tail", [1, 9, 10, 21])
+def test_blocks_of_several_tiles(monkeypatch, tiles, tail):
+    """A block of any number of tiles, alone, in pairs or in several pairs, has the moments of
+    its frames, whatever is left over.
+    """
+    x = np.random.default_rng(1).standard_normal(((tiles - 1) * LONG_TILE + tail + 10, 2))
     lift = (WIDTH, functions)
     fast, _ = accumulate(FeatureStream.from_arrays(x), [10], lift=lift, n_blocks=1)
     monkeypatch.setattr(module, "suits", lambda width, lags: False)
@@ -64,6 +69,28 @@ def test_sums_of_single_precision_lose_nothing_more(monkeypatch):
     plain, _ = accumulate(data, [5], lift=lift, precision="float32")
     lost = [np.abs(m.total().covariances().c01 - exact.c01).max() for m in (kept, plain)]
     assert lost[0] < max(2 * lost[1], 1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_that_add(dtype):
+    """Products of rows inside wider arrays are added to what is there, or replace it; a Gram
+    matrix of several squares has both triangles once it is mirrored.
+    """
+    rng = np.random.default_rng(3)
+    x, y = (rng.standard_normal((40, 300)).astype(dtype)[:, :width] for width in (290, 7))
+    near = {"rtol": 0, "atol": 1e-4 if dtype == np.float32 else 1e-12}
+    out = np.ones((290, 9), dtype)
+    add_product(out[:, :7], x, y, factor=-2.0)
+    np.testing.assert_allclose(out[:, :7], 1 - 2 * (x.T @ y), **near)
+    assert (out[:, 7:] == 1).all()
+    gram = np.full((290, 290), 5, dtype)
+    add_gram(gram, x, keep=0.0)
+    add_gram(gram, x)
+    assert gram[0, -1] == 5
+    mirror(gram)
+    np.testing.assert_allclose(gram, 2 * (x.T @ x), **near)
+    with pytest.raises(ValueError, match="contiguous"):
+        add_product(out, x.astype(np.float16), y)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -25,13 +25,7 @@ Matrix = NDArray[np.float64]
 METHODS = ("cholesky", "kmeans", "uniform")
 
 #: What is left of k(x, x) below this share of its mean counts as nothing.
-NOTHING = {"float64": 1e-12, "float32": 1e-6}
-
-#: Kernel values between landmarks and frames from which float32 is tried.
-MANY = 2**20
-
-#: Share of k(x, x) that the landmarks must leave, on average, for float32 to suffice.
-ENOUGH = 1e-3
+NOTHING = 1e-12
 
 
 def choose_landmarks(kernel: Kernel, x: Matrix, count: int, method: str, seed: int) -> Any:
@@ -52,12 +46,6 @@ def choose_landmarks(kernel: Kernel, x: Matrix, count: int, method: str, seed: i
         return rng.choice(len(x), count, replace=False)
     if method == "kmeans":
         return _spread_out(x, count, rng)
-    if kernel.stationary and count * len(x) >= MANY:
-        single = _random_pivots(kernel, x.astype(np.float32), count, rng)
-        if len(single) == count:
-            return single
-        # So little is left that rounding would decide.
-        rng = np.random.default_rng(seed)
     return _random_pivots(kernel, x, count, rng)
 
 
@@ -74,18 +62,16 @@ def _spread_out(x: Matrix, count: int, rng: np.random.Generator) -> NDArray[np.i
 
 
 def _random_pivots(
-    kernel: Kernel, x: NDArray[Any], count: int, rng: np.random.Generator
+    kernel: Kernel, x: Matrix, count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Pivots in the type of ``x``; float32 ends where it does not suffice."""
-    left = np.array(diagonal(kernel, x), np.float64)
-    limit = NOTHING[str(x.dtype)] * left.mean()
-    least = ENOUGH * left.mean() if x.dtype == np.float32 else 0.0
+    left = np.array(diagonal(kernel, x))
+    limit = NOTHING * left.mean()
     # Row j is column j of the Cholesky factor: what landmark j describes of every frame.
-    rows = np.empty((count, len(x)), x.dtype)
+    rows = np.empty((count, len(x)))
     values = Evaluator(kernel, x)
     chosen: list[int] = []
     block = max(1, min(200, count // 5))
-    while len(chosen) < count and left.max() > limit and left.mean() > least:
+    while len(chosen) < count and left.max() > limit:
         done = len(chosen)
         drawn = rng.choice(len(x), block, p=left / left.sum())
         taken, lower = _accepted(kernel, x, rows[:done], drawn, left, rng)
@@ -95,9 +81,7 @@ def _random_pivots(
         rest = values(x[taken])
         rest -= rows[:done, taken].T @ rows[:done]
         inverse = scipy.linalg.lapack.dtrtri(lower[: len(taken), : len(taken)], lower=1)[0]
-        fresh = np.matmul(
-            np.tril(inverse).astype(x.dtype), rest, out=rows[done : done + len(taken)]
-        )
+        fresh = np.matmul(np.tril(inverse), rest, out=rows[done : done + len(taken)])
         left = np.maximum(left - np.einsum("ij,ij->j", fresh, fresh), 0.0)
         left[taken] = 0.0
         left[left <= limit] = 0.0
@@ -107,8 +91,8 @@ def _random_pivots(
 
 def _accepted(
     kernel: Kernel,
-    x: NDArray[Any],
-    rows: NDArray[Any],
+    x: Matrix,
+    rows: Matrix,
     drawn: NDArray[np.int64],
     left: Matrix,
     rng: np.random.Generator,
@@ -116,10 +100,9 @@ def _accepted(
     """Of frames drawn at once those that drawing one by one would have taken, and the lower
     Cholesky factor of what is left of the kernel between them.
     """
-    points, so_far = x[drawn].astype(np.float64), rows[:, drawn].astype(np.float64)
-    inner = Evaluator(kernel, points)(points) - so_far.T @ so_far
+    inner = Evaluator(kernel, x[drawn])(x[drawn]) - rows[:, drawn].T @ rows[:, drawn]
     before = left[drawn]
-    nothing = NOTHING["float64"] * before.max()
+    nothing = NOTHING * before.max()
     # Cholesky rows of those taken, for all drawn.
     described = np.empty((len(drawn), len(drawn)))
     taken: list[int] = []
