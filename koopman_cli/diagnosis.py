@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,13 @@ from koopman_cli.analysis.coherences import (
     judge_coherences,
     not_supported,
 )
-from koopman_cli.analysis.consistency import Drift, doubled_lags, drifts, first_drift
+from koopman_cli.analysis.consistency import (
+    Drift,
+    doubled_lags,
+    drifts,
+    first_drift,
+    still_rising,
+)
 from koopman_cli.analysis.crossings import (
     Crossings,
     count_crossings,
@@ -53,7 +59,7 @@ from koopman_cli.analysis.modes import (
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
-from koopman_cli.analysis.trends import once
+from koopman_cli.analysis.trends import is_level, once
 from koopman_cli.analysis.uncertainty import Influences
 from koopman_cli.effects import View, effects
 from koopman_cli.errors import SupportError
@@ -80,6 +86,7 @@ class Diagnosis:
     passed : the slow functions along the data
     never_crossed : modes (from 0) that no trajectory ever crosses
     wandering : modes (from 0) that are not told from random walks
+    unmeasured : modes (from 0) that are slow, but of which no timescale can be given
     once : modes (from 0) that are a trend, a transient or a change of level, and which
     certificates : of reversible modes, where blocks can be held out
     """
@@ -94,6 +101,7 @@ class Diagnosis:
     never_crossed: tuple[int, ...] = ()
     wandering: tuple[int, ...] = ()
     once: Mapping[int, str] = field(default_factory=dict)
+    unmeasured: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     certificates: tuple[Certificate, ...] | None = None
@@ -154,15 +162,21 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
     seen_once = _once(found, view)
     modes = with_objections(modes, seen_once, overrule=True)
-    gap = spectral_gap(effect, context.floor, [*barred, *seen_once])
+    rising = still_rising(certified or (), context.lag)
+    modes = with_objections(modes, rising)
+    levels = {i for i, why in seen_once.items() if is_level(why)}
+    unmeasured = tuple(levels | (rising.keys() - seen_once.keys()))
+    gap = spectral_gap(effect, context.floor, [*barred, *seen_once, *rising])
+    if values is None:
+        gap = replace(gap, reason=gap.reason.replace("of timescales", "of ln s"))
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
     apart = never_crossed(modes, crossings)
     warnings = disconnected(stream.labels, crossings, apart)
     notes += (*degenerate(modes, intervals), *told)
     return Diagnosis(
-        view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, notes,
-        warnings, certified,
+        view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, unmeasured,
+        notes, warnings, certified,
     )  # fmt: skip
 
 
@@ -317,12 +331,6 @@ def _padded(columns: Matrix, count: int) -> Matrix:
     return np.pad(columns, ((0, 0), (0, max(missing, 0))))
 
 
-def _twice(found: Estimate, stream: FeatureStream) -> bool:
-    """Whether twice the lag still has pairs."""
-    longest = max(int(b - a) for part in stream.segments for a, b in part)
-    return longest > 2 * found.lag
-
-
 def _asks_multiples(found: Estimate, view: View) -> bool:
     """Whether the modes are looked at at multiples of the lag.
 
@@ -353,7 +361,8 @@ def _held_out(
 ) -> HeldOut | None:
     """Quadratic forms of the functions of every fold on the blocks it holds out."""
     stream = passed.stream
-    if trained is None or view.solver != "reversible" or not _twice(found, stream):
+    longest = max(int(b - a) for part in stream.segments for a, b in part)
+    if trained is None or view.solver != "reversible" or longest <= 2 * found.lag:
         return None
     functions = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
     owner = _owner(found, stream, trained.held)

@@ -68,7 +68,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not (
         any(_is_slow(mode, context) for mode in modes) or (values is None and judged.wandering)
     )
-    none_slow = none_slow and not judged.never_crossed
+    none_slow = none_slow and not judged.never_crossed and not judged.unmeasured
     if none_slow and not request.settings.flow:
         modes = tuple(map(_unsupported, modes))
         gap = Gap(None, None, resolved=False, reason="no slow mode")
@@ -85,7 +85,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
             f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
             "share frames: values near 1 only say that"
         )
-    notes = [*judged.notes, *_unseen_gap(found, values, gap, floor)]
+    all_resolved = all(mode.verdict == "resolved" for mode in modes)
+    notes = [*judged.notes, *(_unseen_gap(found, values, gap, floor) if all_resolved else ())]
     model = _model(found, stream, values, tuple(warnings))
     if stream.field is None:
         model = replace(model, domain=training_domain(stream, request.progress))
@@ -111,6 +112,8 @@ def _asymmetric(found: Estimate, values: NDArray[np.complex128] | None) -> list[
     solver, lacks = found.request.solver, "the data are not symmetric in time within their errors"
     cure = "for periods take --model dmd, or --model edmd --set solve=eig"
     if solver == "svd" and values is None:
+        if symmetric_in_time(found.merged, found.solution, found.dim):
+            lacks = "correlations at twice the lag contradict reversibility, as oscillations do"
         return [f"{lacks}, so singular values are coherences and no timescales are given; {cure}"]
     if solver == "reversible" and not symmetric_in_time(found.merged, found.solution, found.dim):
         return [f"{lacks}, and a reversible model averages over what rotates; {cure}"]

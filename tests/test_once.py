@@ -154,3 +154,43 @@ def test_optimised_dmd_of_long_noise_ends(tmp_path):
     assert "bug in koopman" not in told.err
     assert all(m.verdict != "resolved" or abs(m.growth.value) * 5000 < 30
                for m in fit(relaxing(5000), FitOptions(model="optdmd")).modes)  # fmt: skip
+
+
+def test_a_slow_coordinate_under_noise_has_no_timescale_at_a_short_lag(tmp_path):
+    """100 frames under noise: the 4 frames of lag 1 are no timescale; at lag 30 there is one.
+
+    It is slow all the same, so that the command ends with 0.
+    """
+    slow = ar1(100.0).simulate(3, 20_000)[0]
+    data = slow + 0.5 * noise(20_000, seed=4)
+    path = tmp_path / "noisy.npy"
+    np.save(path, data)
+    told = run("fit", path, "--lag", "1", "-o", tmp_path / "run")
+    assert told.code == 0
+    assert "a timescale of this lag alone" in told.out
+    short = fit(data, FitOptions(model="tica", lag="1")).modes[0]
+    assert (short.verdict, short.timescale) == ("unresolved", None)
+    long = fit(data, FitOptions(model="tica", lag="30")).modes[0]
+    assert long.verdict == "resolved"
+    assert 40 < long.timescale.value < 130
+
+
+def test_a_level_seen_once_is_slow(tmp_path):
+    """A jump seen once is slow and not measured: unresolved, exit 0, and no advice about gaps."""
+    both = 0.3 * noise(4000)
+    both[2000:] += 1
+    path = tmp_path / "jump.npy"
+    np.save(path, both)
+    told = run("fit", path, "-o", tmp_path / "run")
+    assert told.code == 0
+    assert "no slow mode" not in told.out
+    assert "so no gap after it can be seen" not in told.out
+
+
+def test_coherences_have_no_ratio_of_timescales():
+    """The gap of two travelling waves is one of ln s."""
+    t, x = np.arange(4000)[:, None], np.linspace(0, 2 * np.pi, 16, endpoint=False)
+    wave = np.sin(x - 2 * np.pi * t / 40) + 0.1 * noise(4000, 16)
+    gap = fit(wave, FitOptions(model="vamp", lag="1", dim="2")).gap
+    assert gap.resolved
+    assert gap.reason == "the ratio of ln s is surely above 2.5"

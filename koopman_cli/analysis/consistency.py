@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.certificate import Certificate
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
+from koopman_cli.types import Lag
 
 Matrix = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -29,6 +31,9 @@ SHARE = 0.1
 SHRINK_ERRORS = 3.0
 GROWS = 1.15
 UNLIKE = 2.5
+
+#: Factor by which a mode decays more slowly after the lag than within it that is too much.
+RISING = 3.0
 
 #: Fewer blocks give no error.
 MIN_BLOCKS = 5
@@ -117,6 +122,35 @@ def drifts(moments: BlockMoments, solution: Solution, count: int) -> tuple[Drift
         for j in range(count)
     ]
     return tuple(None if f is None else Drift(moments.lags[f[0]], f[1], f[2], f[3]) for f in found)
+
+
+def still_rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
+    """Reversible modes (from 0) that decay far more slowly after the lag than within it, and why.
+
+    From one to two lags the held-out function decays as c(2 tau) / c(tau). Where that is slower by
+    more than a factor :data:`RISING`, beyond three errors, most of the decay within the lag is
+    that of fast parts of the function (noise on a slow coordinate), and t is no timescale.
+
+    Examples
+    --------
+    >>> mixed = Certificate(0.5, 0.01, 0.49 - 0.25, 0.01)
+    >>> still_rising([mixed], Lag(1, 1.0, "ns"))[0][:58]
+    'a timescale of this lag alone: from one to two lags it dec'
+    """
+    told = {}
+    for i, one in enumerate(found):
+        if not 0 < one.value < 1 or one.r2 <= SHRINK_ERRORS * one.r2_error:
+            continue
+        ratio = (one.r2 + one.value**2) / one.value
+        here = -lag.value / float(np.log(one.value))
+        after = -lag.value / float(np.log(ratio)) if ratio < 1 else np.inf
+        if after > RISING * here:
+            length = f"within {after:.3g} {lag.unit}" if after < np.inf else "not at all"
+            told[i] = (
+                f"a timescale of this lag alone: from one to two lags it decays {length}, not "
+                f"within {here:.3g} (take a longer lag)"
+            )
+    return told
 
 
 def shrunk(moments: BlockMoments, solution: Solution, count: int) -> tuple[Shrinkage | None, ...]:

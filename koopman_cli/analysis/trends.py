@@ -160,6 +160,11 @@ def trends(blocks: BlockMoments) -> Trends:
     )
 
 
+def is_level(why: str) -> bool:
+    """Whether what :func:`once` says is a change of level: slow, but not to be measured."""
+    return why.startswith("its mean")
+
+
 def trending(blocks: BlockMoments, names: Sequence[str], among: Sequence[str]) -> dict[str, float]:
     """Columns of ``among`` whose mean drifts on a straight line, and by how many standard
     deviations over the run: those that drift by half of one.
@@ -341,4 +346,4 @@ def _level(course: _Course, j: int, value: float, lag: int) -> str | None:
     if changes == 0 and runs > 1:
         return "its mean differs between the trajectories and changes in none: no relaxation seen"
     times = "once" if changes == 1 else f"{changes} times"
-    return f"its mean changes {times} only in all the data: a change of level, not a mode"
+    return f"its mean changes {times} only in all the data: an anecdote, no relaxation seen"

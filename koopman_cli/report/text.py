@@ -168,10 +168,19 @@ def _read_lines(result: FitResult) -> list[str]:
     return lines + [f"  {note}" for note in result.notes]
 
 
+def score_text(value: float) -> str:
+    """A score with four decimals; one that an outlier blew up with as many digits.
+
+    >>> score_text(1.95), score_text(-2.1211e16)
+    ('1.9500', '-2.121e+16')
+    """
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
 def _score_row(name: str, entry: ScoreEntry) -> tuple[str, str, str]:
-    test = "-" if entry.test is None else f"{entry.test:.4f}"
+    test = "-" if entry.test is None else score_text(entry.test)
     if entry.test is not None and entry.stderr is not None:
-        test += f" ± {entry.stderr:.4f}"
+        test += f" ± {score_text(entry.stderr)}"
     return name, f"{entry.train:.4f}", test
 
 
