@@ -198,10 +198,23 @@ def _check_finite(
     if len(names) > _NAMED:
         listed += f" and {len(names) - _NAMED} more"
     verb = "is" if len(names) == 1 else "are"
+    cure = "add --drop-nonfinite to remove such frames and split there"
+    if not finite.all(axis=1).any():
+        cure = f"{_never(finite)}; if later frames are whole, {cure}"
     raise DataError(
         f"{locate(trajectory, frames.start + row)}: {listed} {verb} not finite"
         f"{_cause(recipe, frames, row, first)}",
-        "add --drop-nonfinite to remove such frames and split there",
+        cure,
+    )
+
+
+def _never(finite: NDArray[np.bool_]) -> str:
+    """What helps where leaving out the frames that are not whole would leave none of these."""
+    if not finite.any():
+        return "not one number so far: leave the file out, or look how it was written"
+    return (
+        "no frame is whole so far: write the file without the columns that are not finite, or "
+        "pick the others with --features python:PATH:FUNCTION"
     )
 
 
