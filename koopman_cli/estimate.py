@@ -40,6 +40,7 @@ from koopman_cli.validation import (
     choose_dim,
     drift,
     fewer_folds,
+    make_folds,
     score_dims,
 )
 
@@ -50,6 +51,9 @@ CHANCE = 50.0
 
 #: Fewest blocks that merging leaves for folds and error bars.
 MIN_BLOCKS = 20
+
+#: Folds of a flow that is checked although none were asked for.
+CHECKED = 5
 
 
 @dataclass(frozen=True)
@@ -268,14 +272,35 @@ def _scored(
 def unsupported_flow(found: Estimate) -> bool:
     """Whether held-out data score a flow below the constant: beyond two errors, in all folds but
     one in five (a collapse in one of them makes the error large), or over-fitted.
+
+    Where no folds were asked for, those of :func:`score_of_blocks` tell.
     """
     score = found.score
+    if score is not None and score.vampe.test is None:
+        score = score_of_blocks(found)
     if score is None or score.vampe.test is None or score.vampe.test >= 1:
         return False
     told = score.vampe
     below = score.vampe.test + 2 * (told.stderr or 0.0) < 1
     most = len(told.folds) > 1 and np.mean(np.array(told.folds) < 1) >= 0.8
     return bool(below or most or _overfitted(found, score))
+
+
+def score_of_blocks(found: Estimate) -> Score | None:
+    """The score of the regression on blocks held out of it; None where there are too few.
+
+    From moments that are there already, so the lift has seen all frames: enough to refute a
+    model that fits noise, not enough to be reported.
+    """
+    blocks = found.merged
+    if blocks.n_blocks < 2:
+        return None
+
+    def solve(moments: Moments) -> Solution:
+        return found.request.solve(moments, found.precision, blocks.eps)
+
+    parts = make_folds(blocks, solve, CHECKED)
+    return score_dims(found.blocks.total(), solve, parts, [found.dim], blocks.n_blocks)[0]
 
 
 def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:

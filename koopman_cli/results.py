@@ -37,6 +37,9 @@ STORED_BLOCK_BYTES = 32 * 2**20
 STORED_DIRECTIONS = 100
 
 NONE_SLOW = "no slow mode in these features at this lag"
+NO_MODE = "no mode of this flow is resolved, each for the reason beside it"
+UNSUPPORTED = "no mode of this flow that held-out snapshots support"
+UNCHECKED = "no folds: modes are checked on held-out blocks, in the POD modes of all frames"
 OUTLASTS = "no slow mode is resolved: the slowest motion is not told from a random walk"
 
 #: Lagged pairs that coherent sets are drawn with.
@@ -52,10 +55,11 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     modes, values = judged.modes, judged.values
     noisy: tuple[str, ...] = ()
     # A flow has no gap: it is the sum of all its oscillations.
-    gap = None if request.settings.flow else judged.gap
+    gap, unsupported = None if request.settings.flow else judged.gap, False
     if request.settings.flow:
         modes = flow_verdicts(found, stream, judged, context)
-        if unsupported_flow(found):
+        unsupported = unsupported_flow(found)
+        if unsupported:
             modes = tuple(map(_unsupported, modes))
         noisy = noise_warnings(found, judged, modes, context)
     modes = _with_bias(modes, found)
@@ -77,7 +81,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if request.settings.flow:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
-        warnings.append(NONE_SLOW)
+        flow = UNSUPPORTED if unsupported else NO_MODE
+        warnings.append(flow if request.settings.flow else NONE_SLOW)
     elif judged.wandering and not any(mode.verdict == "resolved" for mode in modes):
         warnings.append(OUTLASTS)
     if stream.window >= lag:
@@ -87,6 +92,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         )
     all_resolved = all(mode.verdict == "resolved" for mode in modes)
     notes = [*judged.notes, *(_unseen_gap(found, values, gap, floor) if all_resolved else ())]
+    if request.settings.flow and found.score is not None and found.score.vampe.test is None:
+        notes.append(UNCHECKED)
     model = _model(found, stream, values, tuple(warnings))
     if stream.field is None:
         model = replace(model, domain=training_domain(stream, request.progress))

@@ -445,6 +445,46 @@ def test_strict(at_shelf, tmp_path):
     assert run(*options, tmp_path / "c", "x.npy", "--dim", 1, "--folds", 0).code == 0
 
 
+@pytest.mark.parametrize("model", ["dmd", "optdmd"])
+def test_a_flow_without_modes_is_told_in_words_of_flows(model, tmp_path):
+    """Noise as a flow ends with 4 and says that no mode is supported, not that none is slow; the
+    hint is of settings that the family has.
+    """
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((400, 6)))
+    common = ["fit", tmp_path / "x.npy", "--model", model, "--lag", 1, "-o"]
+    refused = run(*common, tmp_path / "a")
+    assert refused.code == 4
+    error, hint = two_lines(Outcome(4, "", refused.err))
+    assert error.startswith("no mode of this flow")
+    assert "slow" not in error + hint
+    assert run(*common, tmp_path / "b", "--set", "rank=2", "--set", "delays=3").code in (0, 4)
+
+
+def test_hints_on_missing_values_leave_something(tmp_path):
+    """--drop-nonfinite is proposed first where whole frames remain, and works there; where none
+    would, what is said before it leads to a model.
+    """
+    x = relaxing(FRAMES)
+    holes, column, nothing = x.copy(), x.copy(), np.full_like(x, np.nan)
+    holes[10, 1] = np.nan
+    column[:, 1] = np.nan
+    for name, data in (("holes", holes), ("column", column), ("nothing", nothing)):
+        np.save(tmp_path / f"{name}.npy", data)
+    options = ["--lag", 2, "--dim", 1, "-o", tmp_path / "RUN", "--force"]
+
+    def hint(name):
+        outcome = run("fit", tmp_path / f"{name}.npy", *options)
+        assert outcome.code == 3
+        return two_lines(outcome)[1]
+
+    assert hint("holes").startswith("add --drop-nonfinite")
+    done("fit", tmp_path / "holes.npy", *options, "--drop-nonfinite")
+    assert "python:PATH:FUNCTION" in hint("column")
+    (tmp_path / "own.py").write_text("def whole(x):\n    return x[:, [0, 2]]\n")
+    done("fit", tmp_path / "column.npy", *options, "--features", f"python:{tmp_path}/own.py:whole")
+    assert "leave the file out" in hint("nothing")
+
+
 # ------------------------------------------------------------------ interruptions
 
 SLOW = """

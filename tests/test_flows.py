@@ -174,10 +174,27 @@ def test_what_held_out_data_refute_is_not_resolved():
     assert "held-out data do not support it" in first.reason
     assert summary_sentences(every)[0].startswith("No mode of this flow is resolved")
     assert f"vamp-score {SST} --model dmd" in help_section(every).steps[0][1]
+    unasked = run(SST, folds=0)
+    assert unasked.score.vampe.test is None
+    assert not any(m.verdict == "resolved" for m in unasked.modes)
+    assert any(note.startswith("no folds: modes are checked") for note in unasked.notes)
     few = run(SST, rank=10, folds=5)
     first = next(m for m in few.modes if m.period is not None)
     assert first.verdict == "resolved"
     assert first.period.low <= 12.1 <= first.period.high
+
+
+@pytest.mark.parametrize("model", ["dmd", "optdmd"])
+def test_without_folds_noise_is_refuted_and_an_oscillation_is_not(model):
+    """With --folds 0, twenty columns of noise have no resolved mode, whatever is fitted to them,
+    and a noise-free oscillation has.
+    """
+    noise = np.random.default_rng(0).standard_normal((300, 20))
+    refuted = run(noise, model=model, lag="1", rank=20)
+    assert not any(m.verdict == "resolved" for m in refuted.modes)
+    assert not refuted.slow
+    told = run(oscillator(0.0, 0), model=model, lag="1")
+    assert any(m.verdict == "resolved" and m.period is not None for m in told.modes)
 
 
 def test_growth_and_period_are_claimed_with_intervals_only(enso):

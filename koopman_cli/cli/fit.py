@@ -173,14 +173,21 @@ def _print(result: FitResult, path: Path, *, as_json: bool) -> None:
         print_fit(result, run=path)
 
 
+#: What to try where nothing was found, by how the warning of it begins.
+_NOTHING = {
+    "no slow mode": "try other features, a shorter lag or longer data",
+    "no mode of this flow": "try another --set rank=, more --set delays=, or longer data",
+}
+
+
 def _finish(result: FitResult, *, allow_empty: bool, strict: bool) -> None:
     """Results are written; the exit code still tells what they are worth."""
     if not result.slow and not allow_empty:
         told = "no slow mode in these features"
-        why = next((w for w in result.warnings if w.startswith("no slow mode")), told)
+        why = next((w for w in result.warnings if w.startswith(tuple(_NOTHING))), told)
+        cure = next((_NOTHING[start] for start in _NOTHING if why.startswith(start)), "")
         raise SupportError(
-            f"{why} (the results are written)",
-            "try other features, a shorter lag or longer data; --allow-empty makes this exit 0",
+            f"{why} (the results are written)", f"{cure}; --allow-empty makes this exit 0"
         )
     if strict and result.warnings:
         of_model = [w for w in result.warnings if w in result.model.warnings]

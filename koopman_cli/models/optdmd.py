@@ -123,8 +123,11 @@ class Stretch:
 def _fit(stretch: Stretch, rates: Rates) -> tuple[Matrix, Any, Any, NDArray[np.complex128]]:
     """Residual, exponentials, their orthonormal basis, and amplitudes (k, r); all but the
     amplitudes times the roots of the weights.
+
+    Exponentials are 1 where they are largest: what grows along a long stretch overflows otherwise.
     """
-    phi, rows = np.exp(np.outer(stretch.times, rates)), stretch.rows
+    powers, rows = np.outer(stretch.times, rates), stretch.rows
+    phi = np.exp(powers - powers.real.max(axis=0))
     if stretch.weights is not None:
         root = np.sqrt(stretch.weights)[:, None]
         phi, rows = phi * root, rows * root
@@ -140,7 +143,10 @@ def _most(stretches: Sequence[Stretch]) -> float:
 
 
 def _objective(stretches: Sequence[Stretch], rates: Rates) -> float:
-    if not np.all(rates.real <= _most(stretches)):
+    """Sum of squared residuals; infinite for rates that fit no more than one frame: those that
+    explode at the end of a stretch, or are gone after its first frame.
+    """
+    if not np.all((rates.real <= _most(stretches)) & (rates.real >= -2 * LARGEST_EXPONENT)):
         return np.inf
     with np.errstate(over="ignore", invalid="ignore"):
         try:
@@ -211,7 +217,8 @@ def paired(rates: Rates) -> Rates:
     >>> paired(np.array([0.1 - 1j, 0.1 + 1.0000001j, 0.5 + 1e-12j])).round(3).tolist()
     [(0.1+1j), (0.1-1j), (0.5+0j)]
     """
-    left = list(rates)
+    # An eigenvalue holds no more than one turn in a lag.
+    left = list(rates.real + 1j * np.angle(np.exp(1j * rates.imag)))
     found: list[complex] = []
     while left:
         value = left.pop(0)

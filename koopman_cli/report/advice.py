@@ -31,6 +31,15 @@ ADVICE = (
         "data. If the process of interest happened only once or twice, no method can score it.",
     ),
     Advice(
+        r"no mode of this flow",
+        "No mode of this flow",
+        "A flow is fitted as a sum of oscillations, growth and decay. Of none of them do the data "
+        "tell that it is there: held-out snapshots do not support it, or its period or growth "
+        "rate is not determined.",
+        "Try a smaller rank (--set rank=), delays (--set delays=) or longer data. The table of "
+        "modes gives the reason for each.",
+    ),
+    Advice(
         r"error bars are unreliable",
         "Too few independent blocks",
         "Intervals come from comparing stretches of data of three times the slowest timescale. "
