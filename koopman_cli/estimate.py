@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
 from koopman_cli.analysis.spectrum import time_symmetric
-from koopman_cli.analysis.trends import trending
+from koopman_cli.analysis.trends import drift_warning
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.blocks import plan_blocks
 from koopman_cli.bound import Bound, Reweighting, lifted_moments
@@ -38,7 +38,6 @@ from koopman_cli.validation import (
     Fold,
     assign_folds,
     choose_dim,
-    drift,
     fewer_folds,
     make_folds,
     score_dims,
@@ -362,7 +361,7 @@ def _about_folds(
         if folds >= 2 and blocks >= 2:
             notes.append(f"{score.folds} folds of {blocks} blocks")
             held = assign_folds(found.merged, folds)
-            warnings += _drift_warning(found.merged, found.lift, held)
+            warnings += drift_warning(found.merged, found.lift, held)
     if score.poor_folds > 1:
         warnings.append(
             f"{score.poor_folds} of {score.folds} folds hold too few events to judge the model"
@@ -390,27 +389,3 @@ def _chosen(scores: tuple[Score, ...], *, asked: bool) -> DimChoice:
         lack = "too few independent blocks" if asked else "no folds"
         return DimChoice(scores, 1, f"{lack} to choose dim by held-out scores: 1 taken")
     return choose_dim(scores)
-
-
-def _drift_warning(merged: BlockMoments, lift: Lift, held: list[list[int]]) -> list[str]:
-    moved = drift(merged, lift.names, held)
-    if not moved:
-        return []
-    rises = trending(merged, lift.names, moved)
-    rest = [name for name in moved if name not in rises]
-    told = []
-    if rises:
-        named = [f"the mean of {n} drifts by {r:.2g} standard deviations" for n, r in rises.items()]
-        told.append(
-            f"{_few(named)} over the run: a trend, not a mode (of fields --detrend linear takes it "
-            "out; of other data subtract it beforehand, or cut off what is not equilibrated with "
-            "--begin)"
-        )
-    if rest:
-        told.append(f"the mean of {_few(rest)} differs between folds by more than three errors "
-                    "(drift?)")  # fmt: skip
-    return told
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

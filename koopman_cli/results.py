@@ -85,15 +85,10 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         warnings.append(flow if request.settings.flow else NONE_SLOW)
     elif judged.wandering and not any(mode.verdict == "resolved" for mode in modes):
         warnings.append(OUTLASTS)
-    if stream.window >= lag:
-        warnings.append(
-            f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
-            "share frames: values near 1 only say that"
-        )
+    warnings += _shared_frames(stream, lag)
     all_resolved = all(mode.verdict == "resolved" for mode in modes)
-    notes = [*judged.notes, *(_unseen_gap(found, values, gap, floor) if all_resolved else ())]
-    if request.settings.flow and found.score is not None and found.score.vampe.test is None:
-        notes.append(UNCHECKED)
+    unseen = _unseen_gap(found, values, gap, floor) if all_resolved else []
+    notes = [*judged.notes, *unseen, *_unchecked(found)]
     model = _model(found, stream, values, tuple(warnings))
     if stream.field is None:
         model = replace(model, domain=training_domain(stream, request.progress))
@@ -112,6 +107,23 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         slow=not none_slow,
         rivals=found.rivals,
     )
+
+
+def _shared_frames(stream: FeatureStream, lag: int) -> list[str]:
+    """A warning where the two frames of a pair are partly the same."""
+    if stream.window < lag:
+        return []
+    said = (
+        f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
+        "share frames: values near 1 only say that"
+    )
+    return [said]
+
+
+def _unchecked(found: Estimate) -> list[str]:
+    """How a flow was checked where no folds were asked for."""
+    asked = found.score is None or found.score.vampe.test is not None
+    return [] if asked or not found.request.settings.flow else [UNCHECKED]
 
 
 def _asymmetric(found: Estimate, values: NDArray[np.complex128] | None) -> list[str]:

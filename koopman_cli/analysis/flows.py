@@ -285,8 +285,8 @@ def _double(modes: Sequence[Mode], context: Context) -> bool:
 def _steady(j: int, found: Findings) -> str:
     """The time mean; where that has a companion which drifts, a Jordan block."""
     if found.double and found.once.get(j, "").startswith("a trend"):
-        return f"steady part with a linear drift, no slow mode{JORDAN_BLOCK}"
-    return "steady part of the flow (time mean), no slow mode"
+        return f"steady part with a linear drift{JORDAN_BLOCK}"
+    return "steady part of the flow: its time mean"
 
 
 def _jordan(why: str, change: float) -> str:

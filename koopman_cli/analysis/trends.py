@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.crossings import side_levels
 from koopman_cli.moments import BlockMoments
+from koopman_cli.types import Lift
+from koopman_cli.validation import drift
 
 Matrix = NDArray[np.float64]
 
@@ -347,3 +349,28 @@ def _level(course: _Course, j: int, value: float, lag: int) -> str | None:
         return "its mean differs between the trajectories and changes in none: no relaxation seen"
     times = "once" if changes == 1 else f"{changes} times"
     return f"its mean changes {times} only in all the data: an anecdote, no relaxation seen"
+
+
+def drift_warning(merged: BlockMoments, lift: Lift, held: list[list[int]]) -> list[str]:
+    """What to say of functions whose mean moves: those with a trend apart from the others."""
+    moved = drift(merged, lift.names, held)
+    if not moved:
+        return []
+    rises = trending(merged, lift.names, moved)
+    rest = [name for name in moved if name not in rises]
+    told = []
+    if rises:
+        named = [f"the mean of {n} drifts by {r:.2g} standard deviations" for n, r in rises.items()]
+        told.append(
+            f"{_few(named)} over the run: a trend, not a mode (of fields --detrend linear takes it "
+            "out; of other data subtract it beforehand, or cut off what is not equilibrated with "
+            "--begin)"
+        )
+    if rest:
+        told.append(f"the mean of {_few(rest)} differs between folds by more than three errors "
+                    "(drift?)")  # fmt: skip
+    return told
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
