@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from koopman_cli.candidates import Candidate, ScoreTable
 from koopman_cli.choice import describe
 from koopman_cli.report.json import encode, finite, number
-from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered
+from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered, score_text
 from koopman_cli.report.text import number as digits
 from koopman_cli.store.atomic import write_atomic
 from koopman_cli.store.plain import to_plain
@@ -133,7 +133,8 @@ def write_tables(table: ScoreTable, folder: Path) -> None:
 def _value(entry: ScoreEntry) -> str:
     if entry.test is None:
         return "-"
-    return f"{entry.test:.4f}" + ("" if entry.stderr is None else f" ± {entry.stderr:.4f}")
+    error = "" if entry.stderr is None else f" ± {score_text(entry.stderr)}"
+    return score_text(entry.test) + error
 
 
 def _rows(table: ScoreTable, lag: Lag) -> Iterator[list[str]]:
