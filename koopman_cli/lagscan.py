@@ -122,9 +122,10 @@ def scan_timescales(
     converged, reason = first_constant(estimates)
     if not all(reliable):
         shaky = [g for g, fine in zip(ordered, reliable, strict=True) if not fine]
+        span = f"{shaky[0]}" if len(shaky) == 1 else f"{shaky[0]} to {shaky[-1]}"
         warnings.append(
-            f"bands at lag {shaky[0]} to {shaky[-1]} frames are unreliable: fewer than 20 blocks "
-            "of three slowest timescales"
+            f"bands at lag {span} frames are unreliable: fewer than 20 blocks of three slowest "
+            "timescales"
         )
     return LagBands(
         request.name,
