@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ class Candidate:
     passes : readings of the data that its moments took; cells that share moments share them
     seconds : its share of the time
     key : what it is stored under
+    window : frames that its delay windows reach back, 0 without delays
     """
 
     features: str
@@ -40,15 +41,51 @@ class Candidate:
     passes: int
     seconds: float
     key: str = ""
+    window: int = 0
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What was left out of a grid: of which model (and settings) on which features, and why.
+
+    lag : frames; None where it holds at every lag
+    """
+
+    model: str
+    features: str
+    lag: int | None
+    said: str
+
+
+def told(refusals: Sequence[Refusal]) -> list[str]:
+    """What was left out in words: what holds at several lags is said once.
+
+    >>> why = "dims 1, 3 would split a conjugate pair and were left out"
+    >>> told([Refusal("dmd", "field", lag, why) for lag in (1, 4)])
+    ['dmd on field, lags 1, 4: dims 1, 3 would split a conjugate pair and were left out']
+    """
+    lags: dict[tuple[str, str, str], list[int]] = {}
+    for r in refusals:
+        at = lags.setdefault((r.model, r.features, r.said), [])
+        at += [r.lag] if r.lag is not None and r.lag not in at else []
+    found = []
+    for (model, features, said), at in lags.items():
+        where = f", lag{'s' if len(at) > 1 else ''} {', '.join(map(str, at))}" if at else ""
+        found.append(f"{model} on {features}{where}: {said}")
+    return found
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """What to take at one lag: index of the cell, or None, and why."""
+    """What to take at one lag: index of the cell, or None, and why.
+
+    window : frames that the delay windows of these cells reach back
+    """
 
     lag: Lag
     cell: int | None
     reason: str
+    window: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ one lag.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,10 +38,22 @@ def above_floor(cell: Candidate, floor: float) -> bool:
     return cell.leading > floor and (cell.score.vampe.test or 0.0) > 1 + floor**2
 
 
-def _comparable(cells: Sequence[Candidate], lag: Lag, folds: int) -> list[int]:
-    """Cells at a lag that were scored in every fold."""
+def groups_of(cells: Sequence[Candidate]) -> list[tuple[Lag, int]]:
+    """Lag and window of some cells, each once, lag by lag; only cells of one are compared.
+
+    A window of delays brings the two ends of a pair nearer to each other: its scores are those of
+    a shorter lag.
+    """
+    keys = dict.fromkeys((cell.lag, cell.window) for cell in cells)
+    return [key for lag in lags_of(cells) for key in keys if key[0] == lag]
+
+
+def _comparable(cells: Sequence[Candidate], key: tuple[Lag, int], folds: int) -> list[int]:
+    """Cells at a lag, with a window, that were scored in every fold."""
     return [
-        i for i, c in enumerate(cells) if c.lag == lag and len(c.score.vampe.folds) == folds > 1
+        i
+        for i, c in enumerate(cells)
+        if (c.lag, c.window) == key and len(c.score.vampe.folds) == folds > 1
     ]
 
 
@@ -54,13 +67,15 @@ def recommend(cells: Sequence[Candidate], repeats: int = 1) -> tuple[Recommendat
     """
     folds = max((len(c.score.vampe.folds) for c in cells), default=0)
     return tuple(
-        _recommend_at(cells, lag, _comparable(cells, lag, folds), repeats) for lag in lags_of(cells)
+        replace(_recommend_at(cells, key, folds, repeats), window=key[1])
+        for key in groups_of(cells)
     )
 
 
 def _recommend_at(
-    cells: Sequence[Candidate], lag: Lag, index: list[int], repeats: int
+    cells: Sequence[Candidate], key: tuple[Lag, int], folds: int, repeats: int
 ) -> Recommendation:
+    index, lag = _comparable(cells, key, folds), key[0]
     if not index:
         return Recommendation(lag, None, "too few blocks for held-out scores")
     scores = np.array([cells[i].score.vampe.folds for i in index])
@@ -84,7 +99,10 @@ def _recommend_at(
     assert found.best is not None
     best = index[found.best]
     if best == taken:
-        reason = f"{describe(cell)}: the best held-out VAMP-E, and none simpler is within one error"
+        reason = (
+            f"{describe(cell)}: the best held-out VAMP-E; every simpler cell is worse by more than "
+            "one error of the difference fold by fold"
+        )
     else:
         reason = (
             f"{describe(cell)}: the simplest within one standard error of the best "
@@ -94,13 +112,13 @@ def _recommend_at(
 
 
 def differences(cells: Sequence[Candidate], repeats: int = 1) -> tuple[Difference, ...]:
-    """At every lag the two cells of highest held-out VAMP-E, compared fold by fold."""
+    """At every lag (and window) the two cells of highest held-out VAMP-E, fold by fold."""
     from scipy.special import stdtrit
 
     folds = max((len(c.score.vampe.folds) for c in cells), default=0)
     found = []
-    for lag in lags_of(cells):
-        index = _comparable(cells, lag, folds)
+    for key in groups_of(cells):
+        index, lag = _comparable(cells, key, folds), key[0]
         if len(index) < 2:
             continue
         scores = np.array([cells[i].score.vampe.folds for i in index])
@@ -115,6 +133,19 @@ def differences(cells: Sequence[Candidate], repeats: int = 1) -> tuple[Differenc
     return tuple(found)
 
 
+def several_windows(cells: Sequence[Candidate]) -> tuple[str, ...]:
+    """A note where cells of one lag have delay windows of different lengths."""
+    windows = sorted({cell.window for cell in cells})
+    if len(windows) < 2:
+        return ()
+    named = ", ".join(str(window + 1) for window in windows)
+    said = (
+        f"windows of {named} frames: a window of N frames brings the two ends of a pair N - 1 "
+        "frames nearer, which raises scores, so only cells with windows of one length are compared"
+    )
+    return (said,)
+
+
 def shaky_lags(cells: Sequence[Candidate], frames: int) -> tuple[str, ...]:
     """Warnings for lags with fewer than five effective blocks (three slowest timescales)."""
     said = []
@@ -122,8 +153,9 @@ def shaky_lags(cells: Sequence[Candidate], frames: int) -> tuple[str, ...]:
         slowest = max(c.slowest for c in cells if c.lag == lag)
         count = frames / (3 * max(slowest, lag.frames))
         if count < FEWEST_EFFECTIVE:
+            held = "less than one effective block" if count < 1 else f"{count:.1f} effective blocks"
             said.append(
-                f"lag {lag.frames} frames: {count:.1f} effective blocks (of three slowest "
-                "timescales); error bars of scores are not to be trusted"
+                f"lag {lag.frames} frames: {held} (of three slowest timescales; "
+                f"{FEWEST_EFFECTIVE} are needed); error bars of scores are not to be trusted"
             )
     return tuple(said)

@@ -15,10 +15,11 @@ from typing import Any
 from koopman_cli.accumulate import accumulate_turns
 from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.bound import Bound, lifted_moments
-from koopman_cli.candidates import Candidate
+from koopman_cli.candidates import Candidate, Refusal
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import slowest_timescale
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
 from koopman_cli.request import Request
@@ -66,7 +67,7 @@ class Scorer:
     stream: FeatureStream
     design: Design
     readings: int = 0
-    refused: list[str] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
     floors: dict[Any, float | None] = field(default_factory=dict)
 
     def score(self, requests: Sequence[Request], wanted: Wanted) -> Iterator[tuple[int, Candidate]]:
@@ -86,7 +87,7 @@ class Scorer:
                 yield from self._group(requests, group, lags, wanted)
             except SupportError as error:
                 for i in group:
-                    self._refuse(f"{_label(requests[i])}: {error}")
+                    self._refuse(requests[i], None, str(error))
 
     def _group(
         self, requests: Sequence[Request], group: list[int], lags: list[int], wanted: Wanted
@@ -99,7 +100,7 @@ class Scorer:
                 try:
                     found = self._cells(requests[i], part, wanted(i, part.lag))
                 except SupportError as error:
-                    self._refuse(f"{_label(requests[i])}, lag {part.lag}: {error}")
+                    self._refuse(requests[i], part.lag, str(error))
                     continue
                 yield from ((i, replace(c, seconds=c.seconds + share)) for c in found)
 
@@ -160,15 +161,13 @@ class Scorer:
         plan = part.plan.at((part.lag,))
         bound = Bound(self.stream, request, part.lag, part.precision, part.blocks, plan)
         solution = bound.solve(part.blocks.total())
-        used = [dim for dim in dims if dim <= solution.rank]
-        if len(used) < len(dims):
-            self._refuse(f"{_label(asked)}: dims above {solution.rank}, the rank, were left out")
+        used = self._whole_pairs(asked, part.lag, solution, dims)
         folds, more = self._folds(bound, lift)
         self.readings += more
         total = part.blocks.total()
         scores = score_dims(total, bound.solve, folds, used, part.blocks.n_blocks)
         for said in scores[0].warnings if scores else ():
-            self._refuse(f"{_label(asked)}, lag {part.lag}: {said}")
+            self._refuse(asked, part.lag, said)
         first = Candidate(
             features=self.stream.spec.text,
             model=request.name,
@@ -184,6 +183,7 @@ class Scorer:
             pairs=round(total.n),
             passes=part.passes + more,
             seconds=(time.perf_counter() - begun) / max(len(used), 1),
+            window=self.stream.window,
         )
         return [replace(first, dim=score.dim, score=score) for score in scores]
 
@@ -198,9 +198,24 @@ class Scorer:
             passes += more
         return folds, passes
 
-    def _refuse(self, said: str) -> None:
-        if said not in self.refused:
-            self.refused.append(said)
+    def _whole_pairs(
+        self, asked: Request, lag: int, solution: Solution, dims: Sequence[int]
+    ) -> list[int]:
+        """The dims that the solution on all data has: up to its rank, no conjugate pair split."""
+        within = [dim for dim in dims if dim <= solution.rank]
+        if len(within) < len(dims):
+            self._refuse(asked, lag, f"dims above {solution.rank}, the rank, were left out")
+        split = [dim for dim in within if keep_pairs(solution.eigenvalues, dim) != dim]
+        if split:
+            named = f"dim {split[0]}" if len(split) == 1 else f"dims {', '.join(map(str, split))}"
+            were = "was" if len(split) == 1 else "were"
+            self._refuse(asked, lag, f"{named} would split a conjugate pair and {were} left out")
+        return [dim for dim in within if dim not in split]
+
+    def _refuse(self, request: Request, lag: int | None, said: str) -> None:
+        refusal = Refusal(_label(request), self.stream.spec.text, lag, said)
+        if refusal not in self.refused:
+            self.refused.append(refusal)
 
     def floor(self, request: Request, part: _Part) -> float | None:
         """Noise floor of a lift and solver; shifting y against x leaves no lag to depend on."""

@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import Any
 
 from koopman_cli import errors
-from koopman_cli.candidates import Candidate
+from koopman_cli.candidates import Candidate, Refusal
 from koopman_cli.errors import KoopmanError, ResourceError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import Design, Scorer, groups_of, is_fixed
@@ -35,7 +35,7 @@ class Done:
 
     cells: tuple[tuple[int, Candidate], ...]
     readings: int
-    refused: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
 
 def pieces(requests: Sequence[Request], stream: FeatureStream, todo: Todo) -> list[Todo]:

@@ -85,7 +85,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         warnings.append(flow if request.settings.flow else NONE_SLOW)
     elif judged.wandering and not any(mode.verdict == "resolved" for mode in modes):
         warnings.append(OUTLASTS)
-    warnings += _shared_frames(stream, lag)
+    warnings += stream.overlapping(lag)
     all_resolved = all(mode.verdict == "resolved" for mode in modes)
     unseen = _unseen_gap(found, values, gap, floor) if all_resolved else []
     notes = [*judged.notes, *unseen, *_unchecked(found)]
@@ -107,17 +107,6 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         slow=not none_slow,
         rivals=found.rivals,
     )
-
-
-def _shared_frames(stream: FeatureStream, lag: int) -> list[str]:
-    """A warning where the two frames of a pair are partly the same."""
-    if stream.window < lag:
-        return []
-    said = (
-        f"delay windows reach back {stream.window} frames, so at lag {lag} both ends of a pair "
-        "share frames: values near 1 only say that"
-    )
-    return [said]
 
 
 def _unchecked(found: Estimate) -> list[str]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from koopman_cli import __version__
-from koopman_cli.candidates import Candidate, ScoreTable
-from koopman_cli.choice import differences, recommend, shaky_lags
+from koopman_cli.candidates import Candidate, Refusal, ScoreTable, told
+from koopman_cli.choice import differences, recommend, several_windows, shaky_lags
 from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.estimate import check_lag, scan_lags
@@ -25,7 +25,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import GRID_BLOCKS, Design
 from koopman_cli.gridwork import Order, pieces, work_here, work_in_processes
 from koopman_cli.heldout import open_test, refuse_shared
-from koopman_cli.models import family
+from koopman_cli.models import DEFAULTS, family
 from koopman_cli.request import Request
 from koopman_cli.source import Source, check_unchanged, open_source, summarize
 from koopman_cli.store.journal import Journal
@@ -36,6 +36,11 @@ from koopman_cli.validation import fewer_folds
 
 #: Dims that are scored where none are given.
 DIMS = tuple(range(1, 11))
+
+
+#: Families that are scored where none are asked for: that of a fit is among them.
+MODELS = ("tica", "vamp")
+FIELD_MODELS = (DEFAULTS["field"][0], "vamp")
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class GridOptions:
     """
 
     features: tuple[str | None, ...] = (None,)
-    models: tuple[str, ...] = ("tica", "vamp")
+    models: tuple[str, ...] = MODELS
     lags: tuple[str, ...] = ("auto",)
     dims: tuple[int, ...] = DIMS
     settings: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
@@ -176,6 +181,7 @@ def _add(state: _State, source: Source, spec: str | None, progress: Progress) ->
     check_unchanged(opened)
     longest = max(lags)
     state.warnings += [*opened.stream.warnings, *stream.warnings, *stream.too_short(longest)]
+    state.warnings += [said for lag in lags for said in stream.overlapping(lag)]
     if test is not None:
         check_unchanged(test)
         state.warnings += [*test.stream.warnings, *test.stream.too_short(longest)]
@@ -187,11 +193,11 @@ def _table(state: _State, cells: tuple[Candidate, ...]) -> ScoreTable:
     options = state.options
     if not cells:
         raise SupportError(
-            "no cell of the grid could be scored: " + "; ".join(state.refused[:2]),
+            "no cell of the grid could be scored: " + "; ".join(told(state.refused)[:2]),
             "take fewer features, shorter lags, smaller dims, or more data",
         )
     blocks = max(c.score.blocks for c in cells)
-    said = [*state.warnings, *shaky_lags(cells, state.frames), *state.refused]
+    said = [*state.warnings, *shaky_lags(cells, state.frames), *told(state.refused)]
     if options.test is None:
         said += fewer_folds(options.folds, blocks)
     return ScoreTable(
@@ -199,7 +205,7 @@ def _table(state: _State, cells: tuple[Candidate, ...]) -> ScoreTable:
         repeats=options.repeats,
         blocks=blocks,
         cells=cells,
-        notes=tuple(state.notes),
+        notes=(*state.notes, *several_windows(cells)),
         recommended=recommend(cells, options.repeats),
         differences=differences(cells, options.repeats),
         readings=state.readings,
@@ -245,6 +251,16 @@ def auto_lag(
     return scan.chosen, f"lag {scan.chosen} frames{in_time}: {scan.reason}"
 
 
+def default_models(source: Source, spec: str | None, read: ReadOptions) -> tuple[str, ...]:
+    """The families that are scored unasked: on fields those that suit them, as in a fit.
+
+    >>> default_models([0.0, 1.0, 2.0], None, ReadOptions())
+    ('tica', 'vamp')
+    """
+    opened = open_source(source, spec, read, no_progress)
+    return MODELS if opened.stream.field is None else FIELD_MODELS
+
+
 def _lags(options: GridOptions, stream: FeatureStream) -> tuple[int, ...]:
     lags = dict.fromkeys(parse_frames(text, stream.dt) for text in options.lags)
     for lag in lags:
@@ -274,7 +290,7 @@ def _contents(
 
 
 def _stamp(
-    told: InputSummary,
+    about: InputSummary,
     streams: tuple[FeatureStream, FeatureStream | None],
     read: ReadOptions,
     options: GridOptions,
@@ -284,12 +300,12 @@ def _stamp(
     reading = to_plain(asdict(read))
     return {
         "version": __version__,
-        "files": _contents(told.files, stream),
-        "frames": told.frames,
+        "files": _contents(about.files, stream),
+        "frames": about.frames,
         "read": reading,
         "names": list(stream.spec.names),
         "features": stream.spec.text,
-        "test": _contents(told.test, test),
+        "test": _contents(about.test, test),
         "folds": options.folds,
         "repeats": options.repeats,
         "blocks": GRID_BLOCKS,
@@ -311,7 +327,7 @@ class _State:
     readings: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
     computed: int = 0
     frames: int = 0
 
@@ -372,7 +388,7 @@ class _State:
         for done in results:
             self.keep(part, done.cells)
             self.readings[text] = self.readings.get(text, 0) + done.readings
-            self.refused += [said for said in done.refused if said not in self.refused]
+            self.refused += [more for more in done.refused if more not in self.refused]
 
     def keep(self, part: _FeatureSet, cells: Sequence[tuple[int, Candidate]]) -> None:
         """Add cells to the table and to the journal."""

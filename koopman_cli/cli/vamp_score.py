@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @click.option(
     "--features", metavar="SPEC,SPEC", help="Feature sets, each joined by +.  [default: as fit]"
 )
-@click.option("--model", default="tica,vamp", show_default=True, metavar="NAMES", help="Families.")
+@click.option(
+    "--model", metavar="NAMES", help="Families.  [default: tica,vamp; of fields dmd,vamp]"
+)
 @click.option(
     "--lag",
     default="auto",
@@ -126,14 +128,17 @@ def _score(values: dict[str, Any], book: Path) -> ScoreTable:
     from koopman_cli.cli.output import make_progress, note
     from koopman_cli.cli.settings import grid_settings
     from koopman_cli.networks.checkpoint import Place
-    from koopman_cli.scores import GridOptions, score_grid
+    from koopman_cli.scores import GridOptions, default_models, score_grid
     from koopman_cli.store.journal import Journal
     from koopman_cli.units import parse_list
 
     read = read_options(values)
-    models = tuple(parse_list(values["model"]))
     features = values["features"]
     specs = (None,) if features is None else tuple(parse_specs(features))
+    if values["model"] is None:
+        models = default_models(list(values["paths"]), specs[0], read)
+    else:
+        models = tuple(parse_list(values["model"]))
     options = GridOptions(
         features=specs,
         models=models,

@@ -128,6 +128,21 @@ class FeatureStream:
         )
         return (said,)
 
+    def overlapping(self, lag: int) -> tuple[str, ...]:
+        """What to say where the delay windows of the two ends of a pair share frames.
+
+        >>> stream = FeatureStream.from_arrays([[0.0, 1.0, 2.0]])
+        >>> stream.overlapping(2), len(replace(stream, window=4).overlapping(4))
+        ((), 1)
+        """
+        if not self.window or self.window < lag:
+            return ()
+        said = (
+            f"delay windows reach back {self.window} frames, so at lag {lag} both ends of a pair "
+            "share frames: values near 1 only say that"
+        )
+        return (said,)
+
     def frame_index(
         self, trajectory: int, rows: NDArray[np.int64] | None = None
     ) -> NDArray[np.int64]:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from koopman_cli.candidates import Candidate, ScoreTable
+from koopman_cli.candidates import Candidate, Recommendation, ScoreTable
 from koopman_cli.report.drawing import colour, look, new_figure, style
 from koopman_cli.report.text import lag_text
-from koopman_cli.types import Lag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,20 +70,22 @@ def _panel(
 
 
 def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
-    """Score against dim with standard errors and noise floor; one panel per lag."""
+    """Score against dim with standard errors and noise floor; one panel per lag and window."""
     shown = table.recommended
     columns = min(ACROSS, len(shown))
     rows = -(-len(shown) // columns)
     width = width_mm if columns > 1 else min(width_mm, 95.0)
     features = len({cell.features for cell in table.cells}) > 1
+    windows = len({cell.window for cell in table.cells}) > 1
     names = list(dict.fromkeys(_label(cell, features=features) for cell in table.cells))
     with style():
         figure = new_figure(width, 12 + 5 * (1 + len(names) // 3) + 52 * rows)
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes, found in zip(panels.flat, shown, strict=False):
-            cells = [(i, c) for i, c in enumerate(table.cells) if c.lag == found.lag]
+            key = found.lag, found.window
+            cells = [(i, c) for i, c in enumerate(table.cells) if (c.lag, c.window) == key]
             _panel(axes, cells, names, found.cell, features=features)
-            _finish(axes, found.lag, sorted({c.dim for _, c in cells}))
+            _finish(axes, found, sorted({c.dim for _, c in cells}), windows=windows)
         for axes in list(panels.flat)[len(shown) :]:
             axes.set_visible(False)
         # One label for all panels: under each it would run into its neighbours.
@@ -101,8 +102,9 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
     return figure
 
 
-def _finish(axes: Axes, lag: Lag, dims: list[int]) -> None:
-    axes.set_title(f"lag {lag_text(lag)}")
+def _finish(axes: Axes, found: Recommendation, dims: list[int], *, windows: bool) -> None:
+    window = f", windows of {found.window + 1}" if windows else ""
+    axes.set_title(f"lag {lag_text(found.lag)}{window}")
     axes.set_xticks(dims if len(dims) <= 12 else dims[:: -(-len(dims) // 12)])
 
 

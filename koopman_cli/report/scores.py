@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from koopman_cli.candidates import Candidate, ScoreTable
+from koopman_cli.candidates import Candidate, Recommendation, ScoreTable
 from koopman_cli.choice import describe
 from koopman_cli.report.json import encode, finite, number
 from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered, score_text
@@ -65,7 +65,8 @@ def document(table: ScoreTable) -> dict[str, Any]:
         "blocks": table.blocks,
         "cells": [_cell(cell) for cell in table.cells],
         "recommended": [
-            {"lag": _lag(r.lag), "cell": r.cell, "reason": r.reason} for r in table.recommended
+            {"lag": _lag(r.lag), "window": r.window + 1, "cell": r.cell, "reason": r.reason}
+            for r in table.recommended
         ],
         "differences": [
             {
@@ -137,9 +138,8 @@ def _value(entry: ScoreEntry) -> str:
     return score_text(entry.test) + error
 
 
-def _rows(table: ScoreTable, lag: Lag) -> Iterator[list[str]]:
-    index = [i for i, cell in enumerate(table.cells) if cell.lag == lag]
-    taken = next(r.cell for r in table.recommended if r.lag == lag)
+def _rows(table: ScoreTable, of: Recommendation) -> Iterator[list[str]]:
+    index = [i for i, c in enumerate(table.cells) if (c.lag, c.window) == (of.lag, of.window)]
 
     def rank(i: int) -> float:
         test = table.cells[i].score.vampe.test
@@ -150,7 +150,7 @@ def _rows(table: ScoreTable, lag: Lag) -> Iterator[list[str]]:
         settings = " ".join(f"{name}={value}" for name, value in cell.settings.items())
         poor = f"{cell.score.poor_folds} of {len(cell.score.vampe.folds)}"
         yield [
-            "*" if i == taken else "",
+            "*" if i == of.cell else "",
             f"{cell.model} {settings}".strip(),
             cell.features,
             str(cell.dim),
@@ -180,22 +180,25 @@ def render(table: ScoreTable, console: Console, out: Path | None = None) -> None
     repeats = f", {table.repeats} assignments" if table.repeats > 1 else ""
     say(f"Held-out scores: {table.folds} folds of {table.blocks} blocks{repeats}")
     say("1 of every score is the constant function; lags are not comparable with each other")
+    say("read: readings of the data that the moments of a cell took; s: its share of the seconds")
     for note in table.notes:
         say(f"  {note}")
+    several = len({cell.window for cell in table.cells}) > 1
     for features, count in table.readings.items():
         times = "once" if count == 1 else f"{count} times"
         say(f"  {features}: data read {times} for moments" if count else f"  {features}: not read")
     for recommended in table.recommended:
-        say(f"\nlag {lag_text(recommended.lag)}", "bold")
+        of_window = f", windows of {recommended.window + 1} frames" if several else ""
+        say(f"\nlag {lag_text(recommended.lag)}{of_window}", "bold")
         rows = make_table(HEAD)
-        for row in _rows(table, recommended.lag):
+        for row in _rows(table, recommended):
             add_row(rows, row)
         console.print(rows)
         say("")
         mark = "Recommended (*): " if recommended.cell is not None else "Nothing recommended: "
         say(mark + recommended.reason)
         for d in table.differences:
-            if d.lag == recommended.lag:
+            if (d.lag, table.cells[d.best].window) == (recommended.lag, recommended.window):
                 say(_compared(table, d.best, d.second, (d.value, d.low, d.high)))
     for warning in table.warnings:
         say(f"Warning: {warning}", "yellow")
