@@ -254,7 +254,7 @@ def auto_lag(
 def default_models(source: Source, spec: str | None, read: ReadOptions) -> tuple[str, ...]:
     """The families that are scored unasked: on fields those that suit them, as in a fit.
 
-    >>> default_models([0.0, 1.0, 2.0], None, ReadOptions())
+    >>> default_models([[0.0, 1.0, 2.0]], None, ReadOptions())
     ('tica', 'vamp')
     """
     opened = open_source(source, spec, read, no_progress)
