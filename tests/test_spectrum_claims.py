@@ -139,7 +139,7 @@ def test_two_intervals_of_a_certificate():
 
 def test_both_intervals_are_reported():
     """Reported intervals end at 1; the guaranteed one holds the other in every mode."""
-    run = OU.simulate(0, 20_000)[0]
+    run = OU.simulate(0, 100_000)[0]
     result = fit(run, FitOptions(model="edmd", settings={"degree": "3"}, lag="5", dim="2"))
     first, second = (mode.certificate for mode in result.modes)
     assert first["kind"] == "kato-temple"
@@ -148,6 +148,23 @@ def test_both_intervals_are_reported():
     assert sure["low"] <= second["low"] < second["high"] <= sure["high"] <= 1
     (mode,) = with_certificates([Mode(1, 0.99 + 0j)], [Certificate(0.99, 0.01, 0.0, 0.01)])
     assert mode.certificate["high"] == mode.certificate["guaranteed"]["high"] == 1
+
+
+def test_kato_temple_never_reaches_beyond_what_is_guaranteed():
+    """A jump process behind noise: Kato-Temple would be [.34, 1] beside guaranteed [.01, .77];
+    the residual interval is reported, and every reported one lies within the guaranteed one.
+    """
+    rng = np.random.default_rng(7)
+    jumps = np.cumsum(rng.random(60_000) < 0.005) % 2
+    run = np.column_stack([jumps, 1 - jumps]) + rng.standard_normal((60_000, 2))
+    result = fit(run, FitOptions(model="tica", lag="48", dim="1"))
+    wide = Certificate(0.3925, 0.0278, 0.127, 0.0093, kato=(0.338, 1.1))
+    told = [*with_certificates([Mode(1, 0.3925 + 0j)], [wide]), *result.modes]
+    for mode in told:
+        own, sure = mode.certificate, mode.certificate["guaranteed"]
+        assert own["kind"] == "residual" or own["high"] <= sure["high"]
+        assert sure["low"] <= own["low"] < own["high"] <= sure["high"]
+    assert told[0].certificate["kind"] == "residual"
 
 
 @pytest.mark.parametrize("model", ["tica", "vamp"])

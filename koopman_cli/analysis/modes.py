@@ -140,8 +140,8 @@ def _invalid(mode: Mode, reason: str) -> Mode:
 
 
 def _certified(mode: Mode, found: Certificate) -> Mode:
-    kind = "kato-temple" if found.kato else "residual"
-    certificate = {**_ends(found.kato or found.residual), "kind": kind}
+    kind, interval = found.certified
+    certificate = {**_ends(interval), "kind": kind}
     certificate["guaranteed"] = _ends(found.guaranteed)
     residual = float(np.sqrt(max(found.r2, 0.0)))
     return replace(mode, residual=residual, certificate=certificate)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 #: What the two columns are.
 MEANING = (
-    "Certified: holds a true eigenvalue if the residual is as estimated; guaranteed: at 95%, "
-    "whatever its sampling error"
+    "Certified: holds some true eigenvalue, not always that of this mode, if the residual is as "
+    "estimated; guaranteed: at 95%, whatever its sampling error"
 )
 
 _BOUNDS = {"residual": "residual", "kato-temple": "Kato-Temple, given the next mode"}
