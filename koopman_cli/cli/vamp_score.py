@@ -103,8 +103,8 @@ def _clear(out: Path) -> None:
     """Remove a directory in which no cell was finished."""
     book = out / "cells.jsonl"
     with suppress(OSError):
-        if book.stat().st_size == 0:
-            book.unlink()
+        if not book.exists() or book.stat().st_size == 0:
+            book.unlink(missing_ok=True)
             out.rmdir()
 
 
