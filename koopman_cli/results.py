@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.coherences import NO_TIME
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.gap import MAX_AFTER
-from koopman_cli.analysis.modes import EXTRA, symmetric_in_time
+from koopman_cli.analysis.modes import EXTRA, symmetric_in_time, with_objections
 from koopman_cli.analysis.projection import sample_pairs
-from koopman_cli.analysis.spectrum import Context
-from koopman_cli.diagnosis import diagnose
+from koopman_cli.analysis.spectrum import Context, Verdict
+from koopman_cli.analysis.windows import CURE, ONE_WAY, PERIODS, SHARED, objection
+from koopman_cli.analysis.windows import NO_TIME as OF_WINDOWS
+from koopman_cli.diagnosis import Diagnosis, diagnose
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate, unsupported_flow
 from koopman_cli.features.stream import FeatureStream
@@ -51,7 +54,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     request, lag = found.request, found.lag
     floor = request.noise_floor(stream, found.lift, found.blocks.total(), lag, found.precision)
     context = _context(found, stream, floor)
-    judged = diagnose(found, stream, context)
+    judged = _of_windows(diagnose(found, stream, context), found, stream)
     modes, values = judged.modes, judged.values
     noisy: tuple[str, ...] = ()
     # A flow has no gap: it is the sum of all its oscillations.
@@ -68,7 +71,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     warnings = [*found.warnings, *said, *noisy]
     if scan is not None and not scan.converged:
         warnings.append(f"lag {scan.reason}")
-    warnings += _asymmetric(found, values)
+    warnings += _asymmetric(found, values, windowed=stream.window > 0)
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not (
         any(_is_slow(mode, context) for mode in modes) or (values is None and judged.wandering)
     )
@@ -109,22 +112,59 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     )
 
 
+def _of_windows(judged: Diagnosis, found: Estimate, stream: FeatureStream) -> Diagnosis:
+    """The diagnosis without what cannot be said of delay windows."""
+    if not stream.window:
+        return judged
+    symmetric = symmetric_in_time(found.merged, found.solution, found.dim)
+    why = objection(stream.window, found.lag, judged.view.solver, symmetric=symmetric)
+    if why is None:
+        renamed = tuple(
+            replace(m, reason=m.reason.replace(NO_TIME, OF_WINDOWS)) for m in judged.modes
+        )
+        return replace(judged, modes=renamed)
+    judged_well = [i for i, m in enumerate(judged.modes) if m.verdict != "unresolved"]
+    told = range(len(judged.modes)) if why == SHARED else judged_well
+    modes = with_objections(
+        [_without_times(m) for m in judged.modes], dict.fromkeys(told, why), overrule=True
+    )
+    gap = Gap(None, None, resolved=False, reason="delay windows, of which no mode is measured")
+    # Something may well be slow; it is only not measured.
+    unmeasured = (*judged.unmeasured, *judged_well)
+    return replace(judged, modes=modes, gap=gap, states=None, unmeasured=unmeasured)
+
+
+def _without_times(mode: Mode) -> Mode:
+    """The mode without what rests on a symmetry that its windows lack."""
+    verdict: Verdict = "unresolved" if mode.verdict == "invalid" else mode.verdict
+    return replace(
+        mode, verdict=verdict, timescale=None, period=None, residual=None, certificate=None
+    )
+
+
 def _unchecked(found: Estimate) -> list[str]:
     """How a flow was checked where no folds were asked for."""
     asked = found.score is None or found.score.vampe.test is not None
     return [] if asked or not found.request.settings.flow else [UNCHECKED]
 
 
-def _asymmetric(found: Estimate, values: NDArray[np.complex128] | None) -> list[str]:
-    """A warning where the data are driven or rotate, and which models tell of oscillations."""
+def _asymmetric(
+    found: Estimate, values: NDArray[np.complex128] | None, *, windowed: bool
+) -> list[str]:
+    """A warning where the data are driven or rotate, and which models tell of oscillations.
+
+    Of delay windows (``windowed``) nothing follows for the process.
+    """
     solver, lacks = found.request.solver, "the data are not symmetric in time within their errors"
-    cure = "for periods take --model dmd, or --model edmd --set solve=eig"
+    cure, averages = PERIODS, "and a reversible model averages over what rotates"
+    if windowed:
+        lacks, cure, averages = ONE_WAY, CURE, "and a reversible model takes it to be"
     if solver == "svd" and values is None:
-        if symmetric_in_time(found.merged, found.solution, found.dim):
+        if not windowed and symmetric_in_time(found.merged, found.solution, found.dim):
             lacks = "correlations at twice the lag contradict reversibility, as oscillations do"
         return [f"{lacks}, so singular values are coherences and no timescales are given; {cure}"]
     if solver == "reversible" and not symmetric_in_time(found.merged, found.solution, found.dim):
-        return [f"{lacks}, and a reversible model averages over what rotates; {cure}"]
+        return [f"{lacks}, {averages}; {cure}"]
     return []
 
 

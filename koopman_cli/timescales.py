@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from koopman_cli.analysis.lags import lag_grid
+from koopman_cli.analysis.windows import of_scan
 from koopman_cli.errors import UsageError
 from koopman_cli.estimate import check_lag
 from koopman_cli.lagscan import LagBands, scan_timescales
@@ -84,5 +85,6 @@ def timescales(
     found = scan_timescales(stream, request, lags, options.count)
     check_unchanged(opened)
     short = stream.too_short(max(lags))
+    short += of_scan(stream.window, min(lags), request.solver)
     said = (*opened.stream.warnings, *stream.warnings, *short, *found.warnings)
     return replace(found, warnings=tuple(dict.fromkeys(said)))

@@ -73,6 +73,14 @@ ADVICE = (
         "A longer lag or delays; total least squares or optimised DMD if only sensors are noisy.",
     ),
     Advice(
+        r"delay window is not symmetric",
+        "Delay windows are not symmetric in time",
+        "The frames before a frame become, reversed in time, the frames after it. So a pair of "
+        "windows differs from itself reversed even where the process does not, and a reversible "
+        "model of windows makes timescales too long.",
+        "--model tica --set reversible=false needs no symmetry; or features without delays.",
+    ),
+    Advice(
         r"not symmetric in time",
         "The dynamics are not reversible",
         "Singular values of such data are coherences: how much of a function survives the lag. "

@@ -1,0 +1,85 @@
+"""Delay windows of reversible processes: no false irreversibility, no inflated timescales."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.signal import lfilter
+
+from koopman_cli.analysis.windows import AVERAGED, NO_TIME, ONE_WAY, SHARED
+from koopman_cli.api import FitOptions, fit
+from koopman_cli.timescales import TimescaleOptions, timescales
+
+#: Timescale of the AR(1) process under the noise.
+TRUTH = -1 / np.log(0.95)
+
+
+@pytest.fixture(scope="module")
+def noisy(tmp_path_factory):
+    """An AR(1) process under white noise: reversible, and better known from ten frames than one."""
+    rng = np.random.default_rng(3)
+    x = lfilter([1], [1, -0.95], rng.standard_normal(60_000)) + 2 * rng.standard_normal(60_000)
+    path = tmp_path_factory.mktemp("windows") / "noisy.npy"
+    np.save(path, x)
+    return [str(path)]
+
+
+def fitted(path, lag, model, dim="1", **settings):
+    """A fit of windows of ten frames."""
+    options = FitOptions(
+        features="delays:10", lag=str(lag), model=model, dim=dim, settings=settings
+    )
+    return fit(path, options)
+
+
+@pytest.mark.parametrize("lag", [10, 20])
+def test_timescales_without_symmetry_are_true(noisy, lag):
+    """Without the average over both directions the interval holds the true timescale, 19.5."""
+    mode = fitted(noisy, lag, "tica", reversible="false").modes[0]
+    assert mode.verdict == "resolved"
+    assert mode.timescale.low < TRUTH < mode.timescale.high
+
+
+def test_a_reversible_model_of_windows_gives_no_timescale(noisy):
+    """tica, whose eigenvalue means 30 frames, gives none; says so, and not that nothing is slow or
+    that the data contradict reversibility, which they do not.
+    """
+    result = fitted(noisy, 10, "tica")
+    assert result.slow
+    assert -10 / np.log(result.modes[0].eigenvalue.real) > 1.3 * TRUTH
+    assert (result.modes[0].verdict, result.modes[0].reason) == ("unresolved", AVERAGED)
+    assert result.modes[0].timescale is None
+    assert result.modes[0].certificate is None
+    said = " ".join(result.warnings)
+    assert ONE_WAY in said
+    assert "contradict" not in said
+    assert "the data are not symmetric" not in said
+
+
+def test_coherences_of_windows_stay(noisy):
+    """Vamp needs no symmetry: its coherence is resolved, and says nothing of the process."""
+    result = fitted(noisy, 10, "vamp")
+    assert (result.modes[0].verdict, result.modes[0].reason) == ("resolved", NO_TIME)
+    assert not any("the data are not symmetric" in said for said in result.warnings)
+
+
+def test_windows_that_overlap_resolve_nothing(noisy):
+    """Coherences of 1 of windows that share frames are unresolved with that reason; eigenvalues of
+    shifted copies, as in a companion matrix, are what they were.
+    """
+    result = fitted(noisy, 5, "vamp", dim="4")
+    assert result.modes[0].singular_value > 0.999
+    assert {(m.verdict, m.reason) for m in result.modes} == {("unresolved", SHARED)}
+    assert result.slow
+    assert result.gap.after is None
+    own = fitted(noisy, 5, "tica", reversible="false").modes[0]
+    assert own.reason != SHARED
+
+
+def test_a_scan_of_windows_is_warned_of(noisy):
+    """Implied timescales of windows may be too long, which is said unless no symmetry is asked."""
+    asked = {"features": "delays:10", "lags": ("10", "20")}
+    told = timescales(noisy, TimescaleOptions(**asked, model="tica"))
+    assert any(ONE_WAY in said for said in told.warnings)
+    free = TimescaleOptions(**asked, model="tica", settings={"reversible": "false"})
+    assert not any(ONE_WAY in said for said in timescales(noisy, free).warnings)
