@@ -137,15 +137,21 @@ def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = (
     return choose_lag(lags, np.array(rows)[:, : min(MAX_DIM, width)])
 
 
-def merge_blocks(blocks: BlockMoments, slowest: float, lag: int) -> tuple[BlockMoments, str | None]:
-    """Blocks of at least three slowest timescales and three lags; a warning where too few fit."""
-    need = 3 * max(slowest, lag)
+def merge_blocks(
+    blocks: BlockMoments, slowest: float, lag: int, longest: float = np.inf
+) -> tuple[BlockMoments, str | None]:
+    """Blocks of at least three slowest timescales and three lags; a warning where too few fit.
+
+    Runs are independent, however slow what happens in them: none is longer than ``longest``.
+    """
+    need = 3 * max(min(slowest, longest), lag)
     merged = blocks.merged(min(need, blocks.frames / MIN_BLOCKS))
     independent = blocks.frames / need
     if independent < MIN_BLOCKS:
         spans = blocks.frames / max(slowest, 1e-300)
+        many = f"{spans:.0f}" if spans >= 10 else f"{spans:.2g}"
         return merged, (
-            f"error bars are unreliable: the data hold only {spans:.0f} times the slowest "
+            f"error bars are unreliable: the data hold only {many} times the slowest "
             "timescale, which is too few independent blocks (20 of three timescales are needed)"
         )
     return merged, None
@@ -199,12 +205,11 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
     notes, warnings = list(request.settings.notes(lift)), list(stream.too_short(lag))
     if solution.rank * 2 > total.n and not request.ridge:
         warnings.append(f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting")
-    # Runs of an ensemble are independent, however slow what happens in them.
     longest = max(int(b - a) for part in stream.segments for a, b in part)
-    slowest = min(slowest_timescale(solution, lag), longest)
-    merged, unreliable = merge_blocks(blocks, slowest, lag)
+    slowest = slowest_timescale(solution, lag)
+    merged, unreliable = merge_blocks(blocks, slowest, lag, longest)
     # A sustained oscillation never decays: its blocks cannot be independent, nor need be.
-    sustained = slowest_timescale(solution, lag) > max(stream.lengths)
+    sustained = slowest > max(stream.lengths)
     if unreliable is not None and not (request.settings.flow and sustained):
         warnings.append(unreliable)
     if weighting is not None:
@@ -269,8 +274,7 @@ def _scored(
 
 
 def unsupported_flow(found: Estimate) -> bool:
-    """Whether held-out data score a flow below the constant: beyond two errors, in all folds but
-    one in five (a collapse in one of them makes the error large), or over-fitted.
+    """Whether held-out data score a flow below the constant: surely, or over-fitted.
 
     Where no folds were asked for, those of :func:`score_of_blocks` tell.
     """
@@ -279,10 +283,7 @@ def unsupported_flow(found: Estimate) -> bool:
         score = score_of_blocks(found)
     if score is None or score.vampe.test is None or score.vampe.test >= 1:
         return False
-    told = score.vampe
-    below = score.vampe.test + 2 * (told.stderr or 0.0) < 1
-    most = len(told.folds) > 1 and np.mean(np.array(told.folds) < 1) >= 0.8
-    return bool(below or most or _overfitted(found, score))
+    return score.vampe.below(1.0) or bool(_overfitted(found, score))
 
 
 def score_of_blocks(found: Estimate) -> Score | None:
@@ -303,11 +304,11 @@ def score_of_blocks(found: Estimate) -> Score | None:
 
 
 def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
-    """A warning where held-out data keep, beyond two errors, less than half of what a flow's
-    modes score on training data.
+    """A warning where held-out data surely keep less than half of what a
+    flow's modes score on training data.
     """
     told, rank = score.vampe, found.request.settings.pod_rank
-    if told.test is None or told.test + 2 * (told.stderr or 0.0) > (1 + told.train) / 2:
+    if told.test is None or not told.below((1 + told.train) / 2):
         return ()
     scores = (
         f"VAMP-E is {told.train:.3g} on the training data and {told.test:.3g} on held-out data (1: "

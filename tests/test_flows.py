@@ -167,6 +167,7 @@ def test_what_held_out_data_refute_is_not_resolved():
     """
     every = run(SST, folds=5)
     assert every.score.vampe.test < 1
+    assert sum("over-fits" in warning for warning in every.warnings) == 1
     assert sum(fold < 1 for fold in every.score.vampe.folds) >= 4
     assert not every.slow
     assert not any(m.verdict == "resolved" for m in every.modes)
@@ -546,3 +547,15 @@ def test_maps_show_every_variable(wake):
     assert named == ["u", "v", "u", "v"]
     titles = [axes.get_title(loc="left") for axes in compared(wake).axes[::2]]
     assert [t[0] for t in titles] == ["u", "u", "d", "v", "v", "d"]
+
+
+def test_a_flow_without_modes_ends_with_what_applies(tmp_path):
+    """Raw temperatures end with 4 and the command that compares ranks; the table shows the first
+    few modes and counts the others.
+    """
+    outcome = typed("fit", SST, "-o", tmp_path / "raw.koopman")
+    assert outcome.code == 4
+    assert f"koopman vamp-score {SST} --model dmd --lag 1 --set dmd.rank=" in outcome.err
+    assert "24 more, none resolved (summary.json)" in outcome.out
+    table = outcome.out.partition("\nModes\n")[2].partition("\nand ")[0]
+    assert len(table.splitlines()) == 2 + 4

@@ -499,7 +499,9 @@ def test_nested_scores_are_those_of_single_dims():
 
 
 def test_blocks_span_three_slowest_timescales():
-    """Fine blocks are merged to three timescales (20 frames); few of them are said to be few."""
+    """Fine blocks are merged to three timescales (20 frames); few of them are said to be few, with
+    two digits where the data are shorter than ten of them.
+    """
     long, short = (FeatureStream.from_arrays(AR1.simulate(0, n)) for n in (20_000, 500))
     blocks, _ = accumulate(long, [1])
     merged, warning = merge_blocks(blocks, 20.0, 1)
@@ -509,6 +511,8 @@ def test_blocks_span_three_slowest_timescales():
     merged, warning = merge_blocks(accumulate(short, [1])[0], 20.0, 1)
     assert merged.n_blocks >= 10
     assert "only 25 times the slowest timescale" in warning
+    _, warning = merge_blocks(accumulate(short, [1])[0], 960.0, 1, longest=500)
+    assert "only 0.52 times the slowest timescale" in warning
 
 
 def test_drift_is_named_and_stationary_data_are_not():

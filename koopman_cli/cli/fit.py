@@ -173,22 +173,20 @@ def _print(result: FitResult, path: Path, *, as_json: bool) -> None:
         print_fit(result, run=path)
 
 
-#: What to try where nothing was found, by how the warning of it begins.
-_NOTHING = {
-    "no slow mode": "try other features, a shorter lag or longer data",
-    "no mode of this flow": "try another --set rank=, more --set delays=, or longer data",
-}
-
-
 def _finish(result: FitResult, *, allow_empty: bool, strict: bool) -> None:
     """Results are written; the exit code still tells what they are worth."""
     if not result.slow and not allow_empty:
+        from koopman_cli.report.words import flow_cure, is_flow
+
         told = "no slow mode in these features"
-        why = next((w for w in result.warnings if w.startswith(tuple(_NOTHING))), told)
-        cure = next((_NOTHING[start] for start in _NOTHING if why.startswith(start)), "")
-        raise SupportError(
-            f"{why} (the results are written)", f"{cure}; --allow-empty makes this exit 0"
-        )
+        # A command stands last, to be copied without what follows it.
+        hint = "try other features, a shorter lag or longer data; --allow-empty makes this exit 0"
+        if is_flow(result):
+            told = "no mode of this flow is resolved"
+            hint = f"--allow-empty makes this exit 0; {flow_cure(result)}"
+        begins = ("no slow mode", "no mode of this flow")
+        why = next((w for w in result.warnings if w.startswith(begins)), told)
+        raise SupportError(f"{why} (the results are written)", hint)
     if strict and result.warnings:
         of_model = [w for w in result.warnings if w in result.model.warnings]
         kind: type[KoopmanError] = SupportError if of_model else DataError

@@ -23,6 +23,14 @@ class Advice:
 #: First match wins.
 ADVICE = (
     Advice(
+        r"not told from a random walk",
+        "Slower than the data are long",
+        "The slowest motion is still going on when the data end, so it may as well be a drift "
+        "that never returns: it has no timescale, and no states.",
+        "Longer data, or more runs from different starts. Where the start is not equilibrated, "
+        "cut it off (--begin).",
+    ),
+    Advice(
         r"no slow mode",
         "No slow mode",
         "Nothing in these features relaxes more slowly than the lag and better than chance on "
@@ -36,8 +44,25 @@ ADVICE = (
         "A flow is fitted as a sum of oscillations, growth and decay. Of none of them do the data "
         "tell that it is there: held-out snapshots do not support it, or its period or growth "
         "rate is not determined.",
-        "Try a smaller rank (--set rank=), delays (--set delays=) or longer data. The table of "
-        "modes gives the reason for each.",
+        "Compare ranks on held-out data (koopman vamp-score PATH --set dmd.rank=5,10,20 --dim "
+        "5,10,20) and fit with the best, --set rank=. If the flow changes along the data, fit the "
+        "part after the transient (--begin). The table of modes gives the reason for each.",
+    ),
+    Advice(
+        r"over-fits",
+        "The rank fits noise",
+        "On data that were held out the modes keep less than half of what they score on the data "
+        "they were fitted to: many of them describe accidents of these frames.",
+        "The command in the warning compares smaller ranks on held-out data; fit with the best of "
+        "them, --set rank=.",
+    ),
+    Advice(
+        r"change along the way",
+        "One linear model does not fit all of it",
+        "Held-out stretches are described much worse than the rest, by more than the number of "
+        "functions explains: the flow is another one there.",
+        "Fit the part after the transient (--begin, --end), or --anomaly and --detrend where a "
+        "cycle or a trend goes on beneath.",
     ),
     Advice(
         r"error bars are unreliable",

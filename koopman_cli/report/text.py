@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 #: Width of output that is not shown on a terminal: wider than any table, so nothing wraps.
 PLAIN_WIDTH = 4000
 
+#: A table of more modes than this shows only the first few of those that are not resolved.
+LONG = 12
+FIRST = 4
+
 _PLAIN = {"±": "+-", "µ": "u", "τ": "tau", "λ": "lambda", "Å": "A", "°": "deg", "²": "2"}
 
 
@@ -202,7 +206,30 @@ def is_conjugate(modes: Sequence[Mode], i: int) -> bool:
     return flow and value is not None and before is not None and value == before.conjugate()
 
 
+def shown_rows(modes: Sequence[Mode]) -> list[int]:
+    """Which modes the table shows: one of each pair; of a long list what is resolved, and the
+    first few of the others.
+
+    >>> long = [Mode(k + 1, 0.5 + 0j, verdict="unresolved") for k in range(40)]
+    >>> shown_rows(long), shown_rows(long[:3])
+    ([0, 1, 2, 3], [0, 1, 2])
+    """
+    rows = [i for i in range(len(modes)) if not is_conjugate(modes, i)]
+    kept = [i for k, i in enumerate(rows) if k < FIRST or modes[i].verdict == "resolved"]
+    return rows if len(rows) <= LONG or len(rows) - len(kept) < FIRST else kept
+
+
+def _left_out(modes: Sequence[Mode], shown: Sequence[int]) -> str:
+    """What a long table does not show, and where it is; empty where it shows all."""
+    left = [i for i in range(len(modes)) if not is_conjugate(modes, i) and i not in shown]
+    if not left:
+        return ""
+    same = {modes[i].verdict for i in left} == {"unresolved"}
+    return f"and {len(left)} more, {'all unresolved' if same else 'none resolved'} (summary.json)"
+
+
 def _modes_table(modes: Sequence[Mode]) -> Table:
+    modes = [modes[i] for i in shown_rows(modes)]
     spectral = any(mode.eigenvalue is not None for mode in modes)
     optional = {
         "timescale": [quantity(mode.timescale) for mode in modes],
@@ -219,8 +246,6 @@ def _modes_table(modes: Sequence[Mode]) -> Table:
     head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
     table = make_table(head)
     for i, mode in enumerate(modes):
-        if is_conjugate(modes, i):
-            continue
         cells = [column[i] for column in shown.values()]
         add_row(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
     return table
@@ -269,6 +294,8 @@ def render_fit(result: FitResult, console: Console, run: Path | None = None) -> 
     if result.modes:
         say("\nModes", "bold")
         console.print(_modes_table(result.modes))
+        if left_out := _left_out(result.modes, shown_rows(result.modes)):
+            say(left_out)
         say("")
         from koopman_cli.report.certified import render_certificates
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from koopman_cli.hints import rank_command
+from koopman_cli.hints import completed, rank_command
 from koopman_cli.report.text import lag_text, number, quantity
-from koopman_cli.types import FitResult, Mode
+from koopman_cli.types import FitResult, Mode, ReadOptions
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
@@ -22,6 +22,13 @@ def counted(n: int, thing: str) -> str:
     """
     told = _COUNTS[n] if n < len(_COUNTS) else str(n)
     return f"{told} {thing}{'' if n == 1 else 's'}"
+
+
+def is_flow(result: FitResult) -> bool:
+    """Whether the model is a sum of oscillations, of a field or of an array."""
+    # A flow has no gap: it is the sum of all its modes.
+    rates = any(mode.growth is not None for mode in result.modes)
+    return result.gap is None and (result.flow is not None or rates)
 
 
 def _resolved(result: FitResult) -> list[Mode]:
@@ -63,14 +70,14 @@ def summary_sentences(result: FitResult) -> list[str]:
     """Two or three sentences with numbers and 95% intervals."""
     if not result.slow:
         head = "No slow mode was found in these features at this lag"
-        if result.flow is not None:
+        if is_flow(result):
             head = "No mode of this flow is resolved"
         return [f"{head} ({lag_text(result.model.lag)})."]
-    parts = _flow_words(result) if result.flow is not None else _mode_words(result)
+    parts = _flow_words(result) if is_flow(result) else _mode_words(result)
     gap = result.gap
     if gap is not None and gap.after is not None and gap.ratio is not None:
         parts.append(f"the gap after mode {gap.after} is {quantity(gap.ratio)}")
-    elif gap is not None and result.flow is None:
+    elif gap is not None and not is_flow(result):
         parts.append("no spectral gap is resolved")
     if result.states is not None:
         parts.append(counted(result.states.count, "metastable state"))
@@ -109,8 +116,8 @@ def help_section(result: FitResult) -> Help | None:
     """Help where no mode is slow or no gap is resolved; None where there is nothing to help."""
     paths = _paths(result.config)
     if not result.slow:
-        return (_no_slow_mode if result.flow is None else _no_flow_mode)(result, paths)
-    if result.flow is None and result.gap is not None and result.gap.after is None:
+        return _no_flow_mode(result) if is_flow(result) else _no_slow_mode(result, paths)
+    if not is_flow(result) and result.gap is not None and result.gap.after is None:
         return _no_gap(result, paths)
     return None
 
@@ -158,9 +165,31 @@ def _no_slow_mode(result: FitResult, paths: str) -> Help:
     )
 
 
-def _no_flow_mode(result: FitResult, paths: str) -> Help:
-    model = result.model
+def ranks_command(result: FitResult) -> str:
+    """The command that compares smaller ranks of a flow, on its files as they were read."""
+    model, config, said = result.model, result.config, "compare ranks with "
+    for warning in result.warnings:
+        if said in warning:
+            return warning.partition(said)[2]
+    known = {f.name for f in fields(ReadOptions)}
+    told = {name: value for name, value in config.get("read", {}).items() if name in known}
+    read = ReadOptions(**told | {"var": tuple(told.get("var") or ())})
     command = rank_command(model.family, model.rank, model.lag.frames)
+    features = config.get("fit", {}).get("features")
+    more = {"features": None if features in ("field", "identity") else features}
+    return completed(command, [str(p) for p in config.get("paths", ())], read, more, {})
+
+
+def flow_cure(result: FitResult) -> str:
+    """What applies to a flow without a resolved mode: the part after a transient, or ranks."""
+    changing = ("a transient", "change along the way")
+    told = [*result.warnings, *(mode.reason for mode in result.modes)]
+    if any(word in text for text in told for word in changing):
+        return "cut the transient off with --begin"
+    return f"compare ranks: {ranks_command(result)}"
+
+
+def _no_flow_mode(result: FitResult) -> Help:
     return Help(
         "No mode of the flow is resolved",
         (
@@ -173,7 +202,7 @@ def _no_flow_mode(result: FitResult, paths: str) -> Help:
         (
             (
                 "See how many POD modes held-out data support, and fit with that --set rank.",
-                command.replace("PATH", paths, 1),
+                ranks_command(result),
             ),
             (
                 (
@@ -190,14 +219,22 @@ def _no_gap(result: FitResult, paths: str) -> Help:
     gap = result.gap
     assert gap is not None
     resolved = len(_resolved(result))
+    head = (
+        f"{counted(resolved, 'mode').capitalize()} of this model "
+        f"{'is' if resolved == 1 else 'are'} resolved, but no timescale stands out from "
+        f"the next one by a ratio surely above 2.5 ({gap.reason})."
+    )
+    own_count = (
+        (
+            "Ask for a number of states of your own; it is labelled as such, and the "
+            "Chapman-Kolmogorov test tells whether it holds."
+        ),
+        "koopman states RUN --count 3",
+    )
     return Help(
         "No spectral gap",
         (
-            (
-                f"{counted(resolved, 'mode').capitalize()} of this model "
-                f"{'is' if resolved == 1 else 'are'} resolved, but no timescale stands out from "
-                f"the next one by a ratio surely above 2.5 ({gap.reason})."
-            ),
+            head if resolved else f"No mode of this model is resolved ({gap.reason}).",
             (
                 "So the number of metastable states is not determined by these data, and a model "
                 "truncated anywhere may be inaccurate: what is left out is nearly as slow as what "
@@ -206,13 +243,8 @@ def _no_gap(result: FitResult, paths: str) -> Help:
             ),
         ),
         (
-            (
-                (
-                    "Ask for a number of states of your own; it is labelled as such, and the "
-                    "Chapman-Kolmogorov test tells whether it holds."
-                ),
-                "koopman states RUN --count 3",
-            ),
+            # Without a resolved mode there is nothing to divide into states.
+            *((own_count,) if resolved else ()),
             (
                 "See whether a longer lag separates the timescales.",
                 f"koopman timescales {paths} --lag 1:100",

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 
+#: Share of the folds that must lie below a level for the score to be below it.
+MOST = 0.8
+
+
 @dataclass(frozen=True)
 class ScoreEntry:
     """Train and held-out value of one score, standard error over folds, value per fold."""
@@ -20,6 +24,21 @@ class ScoreEntry:
     test: float | None = None
     stderr: float | None = None
     folds: tuple[float, ...] = ()
+
+    def below(self, level: float) -> bool:
+        """Whether the held-out value is below a level beyond two errors, or in all folds but one
+        in five: folds that collapse make the error large, and must not hide how bad they are.
+
+        >>> ScoreEntry(27.0, -42.0, 30.0, (-18.5, 1.4, -18.8, -13.0, -160.0)).below(14.0)
+        True
+        >>> ScoreEntry(6.0, -9.1, 14.6, (-67.4, 5.3, 5.2, 5.7, 5.9)).below(3.5)
+        False
+        """
+        if self.test is None or self.test >= level:
+            return False
+        low = sum(fold < level for fold in self.folds)
+        most = len(self.folds) > 1 and low >= MOST * len(self.folds)
+        return most or self.test + 2 * (self.stderr or 0.0) < level
 
 
 @dataclass(frozen=True)
