@@ -25,9 +25,10 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import GRID_BLOCKS, Design
 from koopman_cli.gridwork import Order, pieces, work_here, work_in_processes
 from koopman_cli.heldout import open_test, refuse_shared
+from koopman_cli.io import open_trajectories
 from koopman_cli.models import DEFAULTS, family
 from koopman_cli.request import Request
-from koopman_cli.source import Source, check_unchanged, open_source, summarize
+from koopman_cli.source import Source, check_unchanged, contents, open_source, summarize
 from koopman_cli.store.journal import Journal
 from koopman_cli.store.plain import from_plain, to_plain
 from koopman_cli.types import InputSummary, Progress, ReadOptions, no_progress
@@ -37,6 +38,9 @@ from koopman_cli.validation import fewer_folds
 #: Dims that are scored where none are given.
 DIMS = tuple(range(1, 11))
 
+
+#: Raised where a cell of the same definition comes to hold other numbers: 2, whole pairs.
+RULES = 2
 
 #: Families that are scored where none are asked for: that of a fit is among them.
 MODELS = ("tica", "vamp")
@@ -251,14 +255,13 @@ def auto_lag(
     return scan.chosen, f"lag {scan.chosen} frames{in_time}: {scan.reason}"
 
 
-def default_models(source: Source, spec: str | None, read: ReadOptions) -> tuple[str, ...]:
+def default_models(paths: Sequence[str], read: ReadOptions) -> tuple[str, ...]:
     """The families that are scored unasked: on fields those that suit them, as in a fit.
 
-    >>> default_models([[0.0, 1.0, 2.0]], None, ReadOptions())
-    ('tica', 'vamp')
+    Only headers of the files are read.
     """
-    opened = open_source(source, spec, read, no_progress)
-    return MODELS if opened.stream.field is None else FIELD_MODELS
+    field_given = open_trajectories(paths, read, no_progress)[0].kind == "field"
+    return FIELD_MODELS if field_given else MODELS
 
 
 def _lags(options: GridOptions, stream: FeatureStream) -> tuple[int, ...]:
@@ -273,22 +276,6 @@ def _stored(entry: Mapping[str, Any]) -> Candidate:
     return cell
 
 
-def _contents(
-    files: tuple[tuple[str, str, int], ...], stream: FeatureStream | None
-) -> list[str] | None:
-    """SHA-256 of the files of a source, or of its columns where it is not of files."""
-    if stream is None:
-        return None
-    found = [sha for _, sha, _ in files if sha]
-    if not found:
-        digest = hashlib.sha256()
-        for i in range(len(stream.labels)):
-            for chunk in stream.chunks(i):
-                digest.update(chunk.tobytes())
-        found = [digest.hexdigest()]
-    return found
-
-
 def _stamp(
     about: InputSummary,
     streams: tuple[FeatureStream, FeatureStream | None],
@@ -300,12 +287,13 @@ def _stamp(
     reading = to_plain(asdict(read))
     return {
         "version": __version__,
-        "files": _contents(about.files, stream),
+        "rules": RULES,
+        "files": contents(about.files, stream),
         "frames": about.frames,
         "read": reading,
         "names": list(stream.spec.names),
         "features": stream.spec.text,
-        "test": _contents(about.test, test),
+        "test": contents(about.test, test),
         "folds": options.folds,
         "repeats": options.repeats,
         "blocks": GRID_BLOCKS,

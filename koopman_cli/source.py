@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -161,3 +162,19 @@ def reopen(
     return rebuild_features(
         trajectories, spec, drop_nonfinite=read.drop_nonfinite, progress=progress
     )
+
+
+def contents(
+    files: tuple[tuple[str, str, int], ...], stream: FeatureStream | None
+) -> list[str] | None:
+    """SHA-256 of the files of a source, or of its columns where it is not of files."""
+    if stream is None:
+        return None
+    found = [sha for _, sha, _ in files if sha]
+    if not found:
+        digest = hashlib.sha256()
+        for i in range(len(stream.labels)):
+            for chunk in stream.chunks(i):
+                digest.update(chunk.tobytes())
+        found = [digest.hexdigest()]
+    return found

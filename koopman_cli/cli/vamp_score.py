@@ -136,7 +136,7 @@ def _score(values: dict[str, Any], book: Path) -> ScoreTable:
     features = values["features"]
     specs = (None,) if features is None else tuple(parse_specs(features))
     if values["model"] is None:
-        models = default_models(list(values["paths"]), specs[0], read)
+        models = default_models(list(values["paths"]), read)
     else:
         models = tuple(parse_list(values["model"]))
     options = GridOptions(

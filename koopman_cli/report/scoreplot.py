@@ -10,6 +10,7 @@ import numpy as np
 
 from koopman_cli.candidates import Candidate, Recommendation, ScoreTable
 from koopman_cli.report.drawing import colour, look, new_figure, style
+from koopman_cli.report.scores import window_text
 from koopman_cli.report.text import lag_text
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
 
 
 def _finish(axes: Axes, found: Recommendation, dims: list[int], *, windows: bool) -> None:
-    window = f", windows of {found.window + 1}" if windows else ""
+    window = f", {window_text(found.window)}" if windows else ""
     axes.set_title(f"lag {lag_text(found.lag)}{window}")
     axes.set_xticks(dims if len(dims) <= 12 else dims[:: -(-len(dims) // 12)])
 

@@ -165,6 +165,15 @@ def _rows(table: ScoreTable, of: Recommendation) -> Iterator[list[str]]:
         ]
 
 
+def window_text(window: int) -> str:
+    """Delay windows that reach back so many frames, in words.
+
+    >>> window_text(0), window_text(9)
+    ('no delays', 'windows of 10 frames')
+    """
+    return f"windows of {window + 1} frames" if window else "no delays"
+
+
 HEAD = (
     *("", "model", "features", "dim", "VAMP-E", "VAMP-2", "VAMP-1", "train E"),
     *("floor", "poor folds", "rank", "pairs", "read", "s"),
@@ -188,7 +197,7 @@ def render(table: ScoreTable, console: Console, out: Path | None = None) -> None
         times = "once" if count == 1 else f"{count} times"
         say(f"  {features}: data read {times} for moments" if count else f"  {features}: not read")
     for recommended in table.recommended:
-        of_window = f", windows of {recommended.window + 1} frames" if several else ""
+        of_window = f", {window_text(recommended.window)}" if several else ""
         say(f"\nlag {lag_text(recommended.lag)}{of_window}", "bold")
         rows = make_table(HEAD)
         for row in _rows(table, recommended):
