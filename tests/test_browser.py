@@ -27,10 +27,13 @@ pytestmark = pytest.mark.skipif(
 
 WIDE, NARROW = 1280, 390
 
+#: A name of a run that no line of a table holds.
+LONG = "alanine_dipeptide_run1.torsions.lag10"
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """Reports of an MD, an array and a field run, and one that compares the first two."""
+    """Reports of an MD, an array and a field run, and one that compares several."""
     folder = tmp_path_factory.mktemp("pages")
     ala2 = ["sample_data/ala2/run1.h5", "sample_data/ala2/run2.h5"]
     noise = np.random.default_rng(0).standard_normal((6000, 2))
@@ -42,7 +45,10 @@ def pages(tmp_path_factory):
     }
     opened = {name: open_run(write_run(result, folder / name)) for name, result in runs.items()}
     found = {name: run.path / "report.html" for name, run in opened.items()}
-    found["several"] = write_comparison([opened["md"], opened["array"]], folder / "several.html")
+    long = open_run(write_run(runs["md"], folder / LONG))
+    found["several"] = write_comparison(
+        [opened["md"], opened["array"], long], folder / "several.html"
+    )
     return found
 
 
@@ -74,13 +80,57 @@ def test_pages_are_whole(chromium, pages, name, width, dark):
     assert (lighter + 0.05) / (darker + 0.05) > 7
 
 
-@pytest.mark.parametrize("name", ["md", "array"])
-def test_tables_fit_a_small_window(chromium, pages, name):
-    """At 1000 pixels no column of the tables of modes and features is cut off."""
-    chromium.open(pages[name], width=1000)
-    for table in ("modes", "features"):
-        box = f"document.querySelector('#table-{table}').parentElement"
-        assert chromium.run(f"{box}.scrollWidth - {box}.clientWidth") <= 0
+#: The tables that are sorted, and by how many pixels each is wider than its place.
+OVERHANG = (
+    "Object.fromEntries([...document.querySelectorAll('table.sortable')].map((t, i) =>"
+    " [t.id || i, t.parentElement.scrollWidth - t.parentElement.clientWidth]))"
+)
+
+
+@pytest.mark.parametrize("name", ["md", "array", "field", "several"])
+@pytest.mark.parametrize("width", [360, 480, 800, 1000, 1400])
+def test_tables_fit_a_small_window(chromium, pages, name, width):
+    """Nothing is cut off: from 1000 pixels on in columns, in smaller windows by rows."""
+    chromium.open(pages[name], width=width)
+    over = chromium.run(OVERHANG)
+    assert ("table-runs" if name == "several" else "table-modes") in over
+    assert max(over.values()) <= 0, over
+    by_rows = chromium.run("document.querySelectorAll('table.cards').length")
+    assert by_rows == 0 if width >= 1000 else width > 480 or by_rows > 0
+
+
+def test_tables_by_rows_name_their_values(chromium, pages):
+    """In a narrow window each value of a mode has the head of its column beside it."""
+    chromium.open(pages["field"], width=360)
+    table = "document.querySelector('#table-modes')"
+    heads = chromium.run(f"[...{table}.tHead.rows[0].cells].map(c => c.textContent)")
+    row = f"[...{table}.tBodies[0].rows[1].cells]"
+    assert "growth" in heads
+    assert chromium.run(f"{row}.map(c => getComputedStyle(c, '::before').content)") == [
+        f'"{head}"' for head in heads
+    ]
+    places = chromium.run(f"{row}.map(c => c.getBoundingClientRect().y)")
+    assert places == sorted(places)
+    assert len(set(places)) == len(heads)
+
+
+@pytest.mark.parametrize("width", [360, 800, 1000, 1400])
+def test_names_of_runs_break_after_signs(chromium, pages, width):
+    """Lines of a long name of a run end after a dot or an underscore, never within a word."""
+    chromium.open(pages["several"], width=width)
+    lines = chromium.run(
+        "(cell => { const range = document.createRange(), found = {};"
+        " cell.childNodes.forEach(node => { for (let i = 0; i < node.length; i++) {"
+        "  range.setStart(node, i); range.setEnd(node, i + 1);"
+        "  const y = Math.round(range.getBoundingClientRect().y);"
+        "  found[y] = (found[y] || '') + node.data[i]; } });"
+        " return Object.keys(found).map(Number).sort((a, b) => a - b).map(y => found[y]); })"
+        "([...document.querySelectorAll('#table-runs tbody tr')]"
+        f".find(row => row.cells[0].textContent === '{LONG}').cells[0])"
+    )
+    assert "".join(lines) == LONG
+    assert all(line[-1] in "._" for line in lines[:-1]), lines
+    assert len(lines) > 1 or width == 800
 
 
 def luminance(colour):

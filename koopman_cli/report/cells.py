@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+#: Characters of a name in one piece, at most.
+PIECE = 16
 
 
 class Cells:
@@ -55,7 +59,7 @@ class Cells:
             ends = self.number(f"{key}.low"), self.number(f"{key}.high")
             told += Markup(' <span class="ci">[{}, {}]</span>').format(*ends)
         unit = self.value(f"{key}.unit")
-        return told + Markup(" {}").format(unit) if unit else told
+        return told + Markup(' <span class="unit">{}</span>').format(unit) if unit else told
 
     def eigenvalue(self, i: int) -> Markup:
         """Eigenvalue of a mode, complex as a+bi, or its coherence."""
@@ -69,7 +73,7 @@ class Cells:
             told += Markup("{}i").format(self.number(f"modes.{i}.eigenvalue.1", "+.4f"))
         low, high = (f"modes.{i}.eigenvalue_{end}" for end in ("low", "high"))
         if self.value(low) is not None and self.value(high) is not None:
-            size = "|λ| " if found[1] else ""
+            size = Markup('<span class="unit">|λ|</span>&nbsp;') if found[1] else ""
             ends = self.number(low, ".4f"), self.number(high, ".4f")
             told += Markup(' <span class="ci">{}[{}, {}]</span>').format(size, *ends)
         return told
@@ -82,6 +86,23 @@ class Cells:
             return Markup("–")
         low, high = self.number(f"{key}.low", ".4f"), self.number(f"{key}.high", ".4f")
         return Markup("[{}, {}]").format(low, high)
+
+
+def pieces(name: str) -> list[str]:
+    """Parts of a name between which a line may end: after a sign, or else every 16 characters.
+
+    >>> pieces("ala2.run_1/b"), pieces("an_uncommonlyverylongone")
+    (['ala2.', 'run_', '1/', 'b'], ['an_', 'uncommonlyverylo', 'ngone'])
+    """
+    found = re.findall(r"[^./_+:,-]*[./_+:,-]+|[^./_+:,-]+", name)
+    return [part[k : k + PIECE] for part in found for k in range(0, len(part), PIECE)]
+
+
+def breakable(name: str) -> Markup:
+    """A name, escaped, whose lines end where :func:`pieces` do rather than within a word."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(pieces(name))
 
 
 def short(value: float) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from koopman_cli import __version__
 from koopman_cli.bibliography import bibtex
 from koopman_cli.report.advice import explain
-from koopman_cli.report.cells import Cells, short
+from koopman_cli.report.cells import Cells, breakable, short
 from koopman_cli.report.certified import MEANING
 from koopman_cli.report.config import dumps as config_text
 from koopman_cli.report.describe import CAPTIONS, TITLES, alt_text
@@ -46,13 +46,15 @@ def environment() -> Environment:
     """Templates beside this file; everything is escaped unless it was made as markup here."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(WEB),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["breakable"] = breakable
+    return made
 
 
 def picture(content: bytes, form: str) -> str:

@@ -1,5 +1,5 @@
 "use strict";
-// The page is complete without this: tables become sortable, structures can be turned.
+// The page is complete without this: tables become sortable and fit small windows, structures can be turned.
 (function () {
   function key(cell) {
     var data = cell.querySelector("data");
@@ -31,8 +31,27 @@
       button.addEventListener("click", function () { sort(table, column, head); });
       head.textContent = "";
       head.appendChild(button);
+      Array.from(table.tBodies[0].rows).forEach(function (row) {
+        row.cells[column].dataset.label = button.textContent;
+      });
     });
   });
+
+  // A table too wide for its place is shown smaller or, if that is not enough, by rows.
+  function fit() {
+    document.querySelectorAll("table.sortable").forEach(function (table) {
+      var place = table.parentElement;
+      table.classList.remove("tight", "cards");
+      ["tight", "cards"].forEach(function (way, i, ways) {
+        if (place.scrollWidth <= place.clientWidth) { return; }
+        table.classList.remove(ways[i - 1]);
+        table.classList.add(way);
+      });
+    });
+  }
+  fit();
+  window.addEventListener("resize", fit);
+  document.addEventListener("toggle", fit, true);
 
   var closed = [];
   window.addEventListener("beforeprint", function () {
