@@ -105,6 +105,19 @@ def test_spectrum_real_or_complex():
     assert draw(svd, "spectrum").axes[0].get_ylabel() == "coherence σ"
 
 
+def test_residuals_of_zero_have_a_scale():
+    """Where no residual is told from 0 the axis runs to 1 and says so; one that is sets it."""
+    none = made.result(modes=tuple(replace(mode, residual=0.0) for mode in made.result().modes))
+    figure = draw(none, "residuals")
+    low, high = figure.axes[-1].get_ylim()
+    assert -0.1 < low < 0
+    assert high == 1.0
+    assert "no residual is told from 0" in text_of(figure)
+    axes = draw(made.result(), "residuals").axes[-1]
+    assert axes.get_ylim()[1] == pytest.approx(1.15 * 0.02)
+    assert "no residual is told from 0" not in text_of(axes.figure)
+
+
 def test_timescales_are_those_of_the_scan():
     """Plotted points are the scan's, in time; undefined ones are gaps; the lag is marked."""
     axes = draw(made.result(), "timescales").axes[0]

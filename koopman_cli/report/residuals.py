@@ -67,9 +67,12 @@ def _residuals(axes: Axes, modes: list[Mode]) -> None:
     if len(positive) == len(values) and positive.max() > 30 * positive.min():
         axes.set_yscale("log")
     else:
-        axes.set_ylim(
-            bottom=-0.03 * values.max(initial=1e-12), top=1.15 * values.max(initial=1e-12)
-        )
+        # A residual is 1 where nothing of the function is predicted: the scale if all are 0.
+        top = 1.15 * values.max() if len(positive) else 1.0
+        axes.set_ylim(-0.03 * top, top)
+    if not len(positive):
+        said = "no residual is told from 0"
+        axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", color=look().grey)
     indices = [m.index for m in modes]
     axes.set_xlim(min(indices) - 0.6, max(indices) + 0.6)
     axes.set_xticks(indices if len(indices) <= 12 else indices[:: -(-len(indices) // 12)])
