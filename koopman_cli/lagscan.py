@@ -18,7 +18,7 @@ from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences
-from koopman_cli.blocks import plan_blocks, pooled
+from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import merge_blocks, slowest_timescale
 from koopman_cli.features.stream import FeatureStream
@@ -99,7 +99,7 @@ def scan_timescales(
     (0, True)
     """
     ordered = sorted(set(lags))
-    rows, estimates, together, warnings = [], [], [], []
+    rows, estimates, together, failed = [], [], [], _Failures()
     readings = 0
     for lag, blocks, precision, first in _moments(stream, request, ordered):
         readings += first
@@ -108,18 +108,21 @@ def scan_timescales(
                 row, found, groups = _at_lag(request, blocks, precision, count)
         except SupportError as error:
             row, found, groups = _nothing(blocks, count)
-            warnings.append(f"lag {lag} frames: {error}")
+            failed.add(lag, error)
         rows.append(row)
         estimates.append(found)
         together.append(groups)
     eigenvalues, times, low, high = np.array(rows).transpose(1, 0, 2)
     reliable = [found.reliable for found in estimates]
-    if not np.isfinite(eigenvalues).any():
-        raise SupportError(
-            f"no model at any lag: {warnings[0]}", "take shorter lags, fewer features or more data"
-        )
+    failed.check(np.isfinite(eigenvalues).any(axis=1), np.array(reliable))
     bands = times.real, low.real, high.real
     converged, reason = first_constant(estimates)
+    warnings = failed.warnings()
+    if request.settings.refines:
+        warnings.append(
+            f"the scan solves the moments of each lag: {request.name} itself, refined on all "
+            "frames by `koopman fit`, may have other timescales"
+        )
     if not all(reliable):
         shaky = [g for g, fine in zip(ordered, reliable, strict=True) if not fine]
         span = f"{shaky[0]}" if len(shaky) == 1 else f"{shaky[0]} to {shaky[-1]}"
@@ -142,42 +145,103 @@ def scan_timescales(
     )
 
 
+class _AsymmetricError(SupportError):
+    """Data that have coherences at a lag, and no timescales."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "singular values of data that are not symmetric in time are coherences, no timescales",
+            "take eigenvalues: --model dmd, or --model edmd --set solve=eig",
+        )
+
+
+class _Failures:
+    """Lags without timescales, and why."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, SupportError] = {}
+
+    def add(self, lag: int, error: SupportError) -> None:
+        self.found[lag] = error
+
+    def check(self, solved: NDArray[np.bool_], reliable: NDArray[np.bool_]) -> None:
+        """Raise where nothing is left to show.
+
+        Data that are not symmetric in time at a third of the lags are taken to be so at none:
+        symmetric ones are mistaken in at most 3% of scans (1% at each lag, Markov's inequality),
+        and others look symmetric where blocks are few or whole periods fit the lag.
+        """
+        asymmetric = [e for e in self.found.values() if isinstance(e, _AsymmetricError)]
+        many = 3 * len(asymmetric) >= len(solved)
+        if asymmetric and (many or not np.any(solved & reliable)):
+            raise asymmetric[0]
+        if not solved.any():
+            lag, error = next(iter(self.found.items()))
+            raise SupportError(
+                f"no model at any lag: lag {lag} frames: {error}",
+                "take shorter lags, fewer features or more data",
+            )
+
+    def warnings(self) -> list[str]:
+        """One for every cause, with its lags."""
+        causes: dict[str, list[int]] = {}
+        for lag, error in self.found.items():
+            causes.setdefault(str(error), []).append(lag)
+        return [f"{_lags_named(lags)}: {why}" for why, lags in causes.items()]
+
+
+def _lags_named(lags: list[int]) -> str:
+    """Lags in frames, the ends of many."""
+    if len(lags) > 6:
+        return f"{len(lags)} lags from {lags[0]} to {lags[-1]} frames"
+    return f"lag {', '.join(map(str, lags))} frames"
+
+
 def _moments(
     stream: FeatureStream, request: Request, lags: list[int]
 ) -> Iterator[tuple[int, BlockMoments, str, int]]:
-    """Moments lag by lag; the last item is 1 where a new reading began."""
-    if request.settings.learns_lag(stream):
-        for lag in lags:
-            resolved = request.completed(stream, lag)[0]
-            yield from _turns(stream, resolved, resolved.lift(stream, lag=lag), [lag])
-    else:
-        yield from _turns(stream, request, request.lift(stream), lags)
+    """Moments lag by lag, all of the same blocks; the last item is 1 where a new reading began."""
+    if not request.settings.learns_lag(stream):
+        lift = request.lift(stream)
+        shared = _plan(stream, lags, _width(lift, stream), len(lags))
+        yield from _turns(stream, request, lift, shared.at(lags))
+        return
+    plan: BlockPlan | None = None
+    for lag in lags:
+        resolved = request.completed(stream, lag)[0]
+        lift = resolved.lift(stream, lag=lag)
+        # Widths differ little between lags; the blocks must not differ at all.
+        plan = plan or _plan(stream, lags, _width(lift, stream), 1)
+        yield from _turns(stream, resolved, lift, plan.at([lag]))
 
 
-def _turns(
-    stream: FeatureStream, request: Request, lift: Lift, lags: list[int]
-) -> Iterator[tuple[int, BlockMoments, str, int]]:
+def _width(lift: Lift, stream: FeatureStream) -> int:
     function = evaluator(lift)
-    width = function[0] if function else stream.n_features
-    plan = plan_blocks(
-        stream.segments,
-        sorted({lags[0], lags[-1]}),
-        1,
-        n_blocks=SCAN_BLOCKS * 2,
-        window=stream.window,
-        origins=stream.origins,
-    )
-    plan = plan.at(lags)
-    if 3 * 8 * (width + 1) ** 2 * len(plan.is_block) * len(lags) > FINE_BYTES:
-        coarse = plan_blocks(
+    return function[0] if function else stream.n_features
+
+
+def _plan(stream: FeatureStream, lags: list[int], width: int, together: int) -> BlockPlan:
+    """Blocks that serve all lags, of which ``together`` are read at once."""
+
+    def cut(count: int) -> BlockPlan:
+        return plan_blocks(
             stream.segments,
             sorted({lags[0], lags[-1]}),
             1,
-            n_blocks=SCAN_BLOCKS,
+            n_blocks=count,
             window=stream.window,
             origins=stream.origins,
         )
-        plan = pooled(coarse.at(lags))
+
+    plan = cut(SCAN_BLOCKS * 2)
+    if 3 * 8 * (width + 1) ** 2 * len(plan.is_block) * together > FINE_BYTES:
+        return pooled(cut(SCAN_BLOCKS))
+    return plan
+
+
+def _turns(
+    stream: FeatureStream, request: Request, lift: Lift, plan: BlockPlan
+) -> Iterator[tuple[int, BlockMoments, str, int]]:
     turns = accumulate_turns(
         stream,
         plan,
@@ -206,12 +270,10 @@ def _at_lag(request: Request, blocks: BlockMoments, precision: str, count: int) 
     (lag,) = blocks.lags
     total = blocks.total()
     solution = request.solve(total, precision, blocks.eps)
-    merged, unreliable = merge_blocks(blocks, slowest_timescale(solution, lag), lag)
+    merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
     row, nothing, _ = _nothing(blocks, count)
     nothing = replace(nothing, reliable=unreliable is None)
     shown = _spectral(solution, merged, count)
-    if shown is None:
-        return row, nothing, ()
     assert shown.eigenvalues is not None
     solver: Solver = "reversible" if request.solver == "svd" else request.solver
     times = implied_timescales(shown.eigenvalues, lag)
@@ -235,15 +297,23 @@ def _at_lag(request: Request, blocks: BlockMoments, precision: str, count: int) 
     groups = {tuple(sorted(place[j] for j in intervals[i].group if j in place)) for i in place}
     return (
         row,
-        replace(nothing, times=row[1].real, influence=moves, share=share),
+        replace(nothing, times=row[1].real, influence=moves, share=share, rank=shown.rank),
         tuple(sorted(group for group in groups if len(group) > 1)),
     )
 
 
-def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution | None:
-    """A solution with eigenvalues; None for coherences of data that are not reversible."""
+def _slowest(solution: Solution, lag: int) -> float:
+    """The slowest of all timescales; the leading mode of a flow, which may not decay, has none."""
+    times = [slowest_timescale(solution, lag)]
+    if solution.eigenvalues is not None:
+        times.extend(implied_timescales(solution.eigenvalues, lag))
+    return float(np.nanmax(times))
+
+
+def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution:
+    """A solution with eigenvalues, which coherences of data that are not reversible have not."""
     if solution.eigenvalues is not None:
         return solution
     if not symmetric_in_time(blocks, solution, count):
-        return None
+        raise _AsymmetricError
     return in_own_span(blocks.total(), solution, min(count + 5, solution.rank))

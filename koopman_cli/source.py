@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -19,6 +19,7 @@ from koopman_cli.features.samefield import rebuild_field
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.io.samefile import find_twins, sha256
+from koopman_cli.store.places import placed
 from koopman_cli.types import FeatureSpec, InputSummary, Progress, ReadOptions, Trajectory
 
 Source = (
@@ -75,6 +76,21 @@ def open_source(source: Source, spec: str | None, read: ReadOptions, progress: P
             f"features {spec!r} of arrays in memory", "featurize them first, or save them to a file"
         )
     return Opened(stream)
+
+
+def told_input(config: Mapping[str, Any]) -> tuple[list[str], ReadOptions]:
+    """Paths and reading options of a stored config, from wherever somebody is now.
+
+    No paths where a run was fitted to arrays.
+
+    >>> told_input({"directory": "/data", "paths": ["a.npy"], "read": {"stride": 2}})[0]
+    ['/data/a.npy']
+    """
+    found = placed(config)
+    known = {field.name for field in fields(ReadOptions)}
+    told = {name: value for name, value in found.get("read", {}).items() if name in known}
+    told["var"] = tuple(told.get("var") or ())
+    return [str(path) for path in found.get("paths", ())], ReadOptions(**told)
 
 
 def are_paths(source: Any) -> TypeGuard[Sequence[str | os.PathLike[str]]]:

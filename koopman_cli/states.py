@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +24,12 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import solve
-from koopman_cli.source import reopen
-from koopman_cli.store.places import placed
+from koopman_cli.source import reopen, told_input
 from koopman_cli.store.states import STATES, save_states
 from koopman_cli.types import (
     FitResult,
     Model,
     Progress,
-    ReadOptions,
     States,
     Structures,
     Trajectory,
@@ -196,14 +193,9 @@ def read_again(
     DataError
         If it was fitted to arrays, or the files have another number of frames now.
     """
-    config: Mapping[str, Any] = placed(result.config)
-    paths = list(config.get("paths", ()))
+    paths, read = told_input(result.config)
     if not paths:
         raise DataError("the run was fitted to arrays in memory", "fit to files, then ask again")
-    known = {f.name for f in fields(ReadOptions)}
-    told = {name: value for name, value in config.get("read", {}).items() if name in known}
-    told["var"] = tuple(told.get("var") or ())
-    read = ReadOptions(**told)
     trajectories = open_trajectories(paths, read, progress)
     stream = reopen(paths, result.model.features, read, progress).cached()
     if stream.n_frames != result.input.frames:

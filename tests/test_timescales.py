@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_support import SAMPLES, done, relaxing, run, two_lines
 from click.testing import CliRunner
+from scipy.signal import lfilter
 from systems import AR1, OU, PRINZ
 
 from koopman_cli.analysis.constancy import LagEstimate, first_constant
@@ -39,6 +42,13 @@ def lorenz63(frames: int, dt: float, seed: int) -> np.ndarray:
         if i >= 0:
             out[i] = x
     return out
+
+
+def ornstein_uhlenbeck(time: float, frames: int, rng: np.random.Generator) -> np.ndarray:
+    """A stationary path of unit variance with this correlation time in frames."""
+    keep, rest = np.exp(-1 / time), int(20 * time)
+    noise = rng.standard_normal(frames + rest)
+    return lfilter([np.sqrt(1 - keep**2)], [1, -keep], noise)[rest:]
 
 
 def coverage(arrays, request, lag, truth):
@@ -218,3 +228,170 @@ def test_command_writes_csv_json_and_figure(tmp_path):
     ]
     assert (tmp_path / "t" / "timescales.png").read_bytes().startswith(b"\x89PNG")
     assert CliRunner().invoke(koopman, args, standalone_mode=False).exception.code == 2
+
+
+def test_a_slower_process_carried_weakly_is_said():
+    """A fast process (5 frames) plus 0.3 of a slow one (200): the rise at long lags is told."""
+    rng = np.random.default_rng(0)
+    fast, slow = (ornstein_uhlenbeck(t, 100_000, rng) for t in (5, 200))
+    bands = timescales(fast + 0.3 * slow, TimescaleOptions(model="tica", count=1))
+    assert bands.converged is None
+    assert bands.reason.startswith("not converged: constant from lag 2 to 4 frames")
+    assert "slower process" in bands.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_of_many_features_is_no_slower_process(seed):
+    """Thirty columns of known timescales (at most 40): constant from lag 1 or 2, whatever the
+    noise at lags at which nothing is left.
+    """
+    rng = np.random.default_rng(seed)
+    known = [40.0, *(3 + 0.5 * k for k in range(29))]
+    data = np.stack([ornstein_uhlenbeck(t, 20_000, rng) for t in known], axis=1)
+    bands = timescales(data, TimescaleOptions(model="tica"))
+    assert bands.converged is not None
+    assert bands.lags[bands.converged].frames <= 2
+
+
+@pytest.mark.slow
+def test_constancy_raises_no_false_alarm(measured):
+    """AR(1), OU and Prinz on the automatic grid: constant from lag 1 or 2 in 18 of 20 runs."""
+    cases = {
+        "ar1": (lambda s: AR1.simulate(s, 20_000), TimescaleOptions(model="tica")),
+        "ou": (
+            lambda s: OU.simulate(s, 20_000),
+            TimescaleOptions(model="edmd", settings={"degree": "3"}),
+        ),
+        "prinz": (
+            lambda s: PRINZ.simulate(s, 10_000, walkers=20),
+            TimescaleOptions(model="edmd", settings={"basis": "gaussians", "centers": "20"}),
+        ),
+    }
+    good = {}
+    for name, (simulate, options) in cases.items():
+        found = [
+            timescales(FeatureStream.from_arrays(simulate(seed)), options) for seed in range(20)
+        ]
+        good[name] = sum(b.converged is not None and b.lags[b.converged].frames <= 2 for b in found)
+    measured(", ".join(f"{name}: {count} of 20" for name, count in good.items()), range(20))
+    assert min(good.values()) >= 18
+
+
+def test_a_random_walk_has_no_known_constancy():
+    """A random walk: its timescale is as long as the data, so nothing is called constant."""
+    walk = np.random.default_rng(1).standard_normal(20_000).cumsum()
+    bands = timescales(walk, TimescaleOptions(count=1))
+    assert not any(bands.reliable)
+    assert bands.converged is None
+    assert bands.reason.startswith("not known: the data hold the slowest timescale at lag 1")
+
+
+def test_estimates_of_other_blocks_count_as_independent():
+    """Errors of lags with other blocks add up: what was a rise on the same blocks is none."""
+    lags, rise = [1, 2, 4, 8, 16], [50.0, 53.0, 53.1, 53.0, 53.1]
+    paired = estimates(lags, rise, own=0.01)
+    assert first_constant(paired)[0] == 1
+    half = replace(paired[0], influence=paired[0].influence.reshape(20, 2, 1).sum(axis=1))
+    assert first_constant([half, *paired[1:]])[0] == 0
+
+
+# ------------------------------------------------------------------ lifts of their own per lag
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("dmd", {}),
+        ("optdmd", {}),
+        ("edmd", {"basis": "gaussians", "centers": "10"}),
+        ("msm", {"clusters": "30", "input": "slow"}),
+    ],
+    ids=["dmd", "optdmd", "edmd", "msm"],
+)
+def test_every_family_is_followed_along_the_lag(model, settings):
+    """A family whose lift is learned, at every lag or once: the same blocks at all lags, and the
+    known timescale of 30 frames within 40%, constant from an early lag.
+    """
+    rng = np.random.default_rng(3)
+    data = np.stack([ornstein_uhlenbeck(t, 8000, rng) for t in (30, 8)], axis=1)
+    bands = timescales(data, TimescaleOptions(model=model, settings=settings, count=2))
+    at_six = [lag.frames for lag in bands.lags].index(6)
+    assert abs(bands.times[at_six, 0] / 30 - 1) < 0.4
+    assert bands.converged is not None
+    assert bands.lags[bands.converged].frames <= 12
+    assert any("refined" in warning for warning in bands.warnings) == (model == "optdmd")
+
+
+def test_timescales_of_a_wake(tmp_path, monkeypatch):
+    """A field: oscillations that do not decay in 151 snapshots have no known timescale."""
+    monkeypatch.chdir(tmp_path)
+    told = done("timescales", SAMPLES / "wake" / "wake.npz", "--json").json
+    assert (told["model"], [row["lag"]["frames"] for row in told["lags"]]) == ("dmd", [1, 2, 3])
+    assert not any(row["reliable"] for row in told["lags"])
+    assert told["converged"]["lag"] is None
+    assert told["converged"]["reason"].startswith("not known")
+
+
+def test_timescales_of_a_run_from_elsewhere(tmp_path, monkeypatch):
+    """A dmd RUN fitted to a relative path is followed from another directory, like from its own."""
+    data, other = tmp_path / "data", tmp_path / "other"
+    data.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(data)
+    np.save("x.npy", relaxing(2000))
+    done("fit", "x.npy", "--model", "dmd", "--lag", 2, "--out", "run", "--quiet")
+    near = done("timescales", "run", "--lag", "1,2,4", "--json").json
+    monkeypatch.chdir(other)
+    far = done("timescales", data / "run", "--lag", "1,2,4", "--json", "--force").json
+    assert near == far
+    assert (data / "run" / "timescales" / "timescales.csv").exists()
+    assert near["lags"][0]["timescales"][0]["value"] == pytest.approx(-1 / np.log(0.95), rel=0.3)
+
+
+# ------------------------------------------------------------------ what is no timescale
+
+
+def wave(frames: int, drift: float = 0.2) -> np.ndarray:
+    """A rotation whose phase diffuses, seen as cosine and sine with noise: irreversible."""
+    rng = np.random.default_rng(1)
+    phase = np.cumsum(drift + 0.1 * rng.standard_normal(frames))
+    noise = 0.1 * rng.standard_normal((frames, 2))
+    return np.stack([np.cos(phase), np.sin(phase)], axis=1) + noise
+
+
+def test_coherences_of_irreversible_data_are_no_timescales(tmp_path):
+    """VAMP on a rotation: exit 4 and the way to eigenvalues, which have timescales."""
+    np.save(tmp_path / "wave.npy", wave(20_000))
+    for lags in ("1,2,4", "auto"):
+        args = ["timescales", tmp_path / "wave.npy", "--lag", lags, "-o", tmp_path / "t"]
+        refused = run(*args, "--model", "vamp")
+        assert refused.code == 4
+        error, hint = two_lines(refused)
+        assert "not symmetric in time are coherences, no timescales" in error
+        assert "--model edmd --set solve=eig" in hint
+    done(*args, "--model", "edmd", "--set", "solve=eig")
+    done(*args, "--model", "dmd", "--force")
+
+
+def test_lags_with_coherences_are_named():
+    """At whole periods a rotation looks symmetric in time; the lag at which it does not is said."""
+    data = wave(40_000, drift=2 * np.pi / 32)
+    bands = timescales(data, TimescaleOptions(("1", "32", "64", "96"), model="vamp"))
+    assert np.isnan(bands.times[0]).all()
+    assert np.isfinite(bands.times[1:, 0]).all()
+    assert any(w.startswith("lag 1 frames: singular values") for w in bands.warnings)
+
+
+def test_values_below_their_lag_are_marked(tmp_path):
+    """In print a timescale shorter than its lag stands in parentheses, and only such a one."""
+    np.save(tmp_path / "x.npy", ornstein_uhlenbeck(6, 20_000, np.random.default_rng(0)))
+    args = ["timescales", tmp_path / "x.npy", "--lag", "1,12", "--count", "1", "-o", tmp_path / "t"]
+    printed = done(*args).out
+    first, second = (
+        next(line for line in printed.splitlines() if line.startswith(f"{lag} frame"))
+        for lag in (1, 12)
+    )
+    assert "(" not in first
+    assert "(" in second
+    assert "In parentheses: shorter than the lag" in printed
+    assert "In parentheses" not in done(*args[:3], "1,2", *args[4:], "--force").out

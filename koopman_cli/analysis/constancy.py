@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.uncertainty import TIMESCALES_PER_BLOCK, student
+from koopman_cli.analysis.uncertainty import MIN_BLOCKS, TIMESCALES_PER_BLOCK, student
 
 Matrix = NDArray[np.float64]
 
@@ -22,6 +22,9 @@ WATCHED = 2
 
 #: Changes of a timescale below this share are of no consequence, however sure they are.
 NEGLIGIBLE = 0.02
+
+#: A timescale at a lag beyond its reach is longer if it is so by this factor.
+RISE = 1.25
 
 #: Groups of blocks that an error is estimated from, at least, if there are as many blocks.
 FEWEST_GROUPS = 20
@@ -36,6 +39,7 @@ class LagEstimate:
     share : part of the pairs that is in blocks; the others are between them
     frames : of all blocks
     reliable : whether blocks are many and long enough for an error
+    rank : functions among which the slowest was sought
     """
 
     lag: int
@@ -44,6 +48,7 @@ class LagEstimate:
     share: float
     frames: int
     reliable: bool
+    rank: int = 1
 
 
 def first_constant(estimates: Sequence[LagEstimate]) -> tuple[int | None, str]:
@@ -58,6 +63,15 @@ def first_constant(estimates: Sequence[LagEstimate]) -> tuple[int | None, str]:
     two-sided quantile of 95% for as many comparisons as the lag doubles on the way
     (Bonferroni: neighbouring lags say the same). A second timescale at or below the lag is not
     asked to be constant.
+
+    At still longer lags :math:`\tau'` with reliable errors a process that is slower, and that
+    the functions hold weakly, shows by what is left when the leading one is gone:
+
+        lambda' - exp(-tau' / t) > q (1 + sqrt(2 (r - 1))) e'   and   t' > 1.25 t
+
+    with e' the error of the left side and r the rank: the largest of many eigenvalues of noise
+    is about sqrt(2 r) times the error of one (radius of the semicircle law). Where it shows, t
+    is not constant.
 
     Parameters
     ----------
@@ -81,6 +95,7 @@ def first_constant(estimates: Sequence[LagEstimate]) -> tuple[int | None, str]:
     2
     """
     judged = False
+    refused: list[str] = []
     for i, found in enumerate(estimates):
         if estimates[-1].lag < 2 * found.lag:
             break
@@ -88,11 +103,17 @@ def first_constant(estimates: Sequence[LagEstimate]) -> tuple[int | None, str]:
             continue
         judged = True
         watched = [m for m in range(min(WATCHED, len(found.times))) if found.times[m] > found.lag]
-        if all(_stays(estimates, i, m) for m in watched):
+        if not all(_stays(estimates, i, m) for m in watched):
+            continue
+        objection = _unsupported(found) or _slower(estimates, i)
+        if not objection:
             return i, (
                 "the first lag from which the leading timescales change by no more than the "
                 "error of the change"
             )
+        refused.append(objection)
+    if refused:
+        return None, refused[0]
     if not judged:
         return None, "not converged: no timescale above a lag whose double is in the scan"
     return None, (
@@ -117,18 +138,82 @@ def _stays(estimates: Sequence[LagEstimate], i: int, m: int) -> bool:
 def _changed(here: LagEstimate, there: LagEstimate, m: int, comparisons: float) -> bool:
     """Whether ln t of mode m differs between two lags by more than its error."""
     gap = float(np.log(there.times[m] / here.times[m]))
-    moves = _grouped(there.influence[:, m] - here.influence[:, m], here, there, m)
-    count = len(moves)
+    need = TIMESCALES_PER_BLOCK * max(here.times[m], there.lag)
+    error, count = _error((here, -here.influence[:, m]), (there, there.influence[:, m]), need)
     if count < 2 or not np.isfinite(gap):
         return True
-    error = np.sqrt(np.sum(moves**2) * count / (count - 1) / min(here.share, there.share))
     level = 1 - 0.05 / comparisons
     return abs(gap) > NEGLIGIBLE and not abs(gap) <= student(count, level) * error
 
 
-def _grouped(moves: Matrix, here: LagEstimate, there: LagEstimate, m: int) -> Matrix:
-    """Influences of groups of neighbouring blocks, at least three timescales and lags long."""
-    need = TIMESCALES_PER_BLOCK * max(here.times[m], there.lag)
-    fitting = int(here.frames // need)
-    count = min(len(moves), max(fitting, FEWEST_GROUPS))
-    return np.array([part.sum() for part in np.array_split(moves, count)])
+def _unsupported(here: LagEstimate) -> str | None:
+    """What to say of a constancy that no error bar stands for."""
+    if here.reliable:
+        return None
+    return (
+        f"not known: the data hold the slowest timescale at lag {here.lag} only "
+        f"{here.frames / here.times[0]:.2g} times, too few for an error of its change "
+        f"({MIN_BLOCKS} blocks of three are needed)"
+    )
+
+
+def _slower(estimates: Sequence[LagEstimate], i: int) -> str | None:
+    """What to say where the leading timescale, constant from lag i on, rises far beyond."""
+    here = estimates[i]
+    reach = max(2 * here.lag, here.times[0])
+    beyond = [e for e in estimates[i + 1 :] if e.lag > reach and e.reliable]
+    risen = [e for e in beyond if _outlasts(here, e, len(beyond))]
+    if not risen:
+        return None
+    until = here.lag
+    for e in estimates[i + 1 :]:
+        if _changed(here, e, 0, len(beyond)):
+            break
+        until = e.lag
+    top = max(risen, key=lambda e: float(e.times[0]))
+    return (
+        f"not converged: constant from lag {here.lag} to {until} frames "
+        f"({here.times[0]:.3g} frames), but at longer lags the timescale rises, to "
+        f"{top.times[0]:.3g} frames at lag {top.lag}: the features carry a slower process weakly"
+    )
+
+
+def _outlasts(here: LagEstimate, there: LagEstimate, comparisons: int) -> bool:
+    """Whether more is left at a long lag than the timescale of a shorter one leaves."""
+    t, late, lag = float(here.times[0]), float(there.times[0]), there.lag
+    if not late > RISE * t:
+        return False
+    left, expected = np.exp(-lag / late), np.exp(-lag / t)
+    # d lambda = lambda (lag / t) d ln t
+    moved = left * lag / late * there.influence[:, 0]
+    implied = expected * lag / t * here.influence[:, 0]
+    need = TIMESCALES_PER_BLOCK * max(late, lag)
+    error, count = _error((here, -implied), (there, moved), need)
+    if count < 2:
+        return False
+    bound = student(count, 1 - 0.05 / comparisons) * (1 + np.sqrt(2 * (there.rank - 1)))
+    return bool(left - expected > bound * error)
+
+
+def _error(
+    first: tuple[LagEstimate, Matrix], second: tuple[LagEstimate, Matrix], need: float
+) -> tuple[float, int]:
+    """Error of a sum of two estimates from what blocks contribute to each, and groups of blocks.
+
+    On the same blocks the contributions are added first; on others nothing is known of what
+    the two have in common, and they count as independent.
+    """
+    (here, a), (there, b) = first, second
+    if len(a) == len(b):
+        return _spread(a + b, min(here.share, there.share), need, here.frames)
+    alone = [_spread(moves, e.share, need, e.frames) for e, moves in (first, second)]
+    return float(np.hypot(alone[0][0], alone[1][0])), min(alone[0][1], alone[1][1])
+
+
+def _spread(moves: Matrix, share: float, need: float, frames: int) -> tuple[float, int]:
+    """Root of the sum of squares of groups of neighbouring blocks of ``need`` frames at least."""
+    count = min(len(moves), max(int(frames // need), FEWEST_GROUPS))
+    if count < 2:
+        return np.nan, count
+    groups = np.array([part.sum() for part in np.array_split(moves, count)])
+    return float(np.sqrt(np.sum(groups**2) * count / (count - 1) / share)), count

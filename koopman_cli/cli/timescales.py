@@ -86,7 +86,6 @@ def _timescales(values: dict[str, Any]) -> Any:
     from koopman_cli.cli.output import make_progress
     from koopman_cli.cli.settings import split_setting
     from koopman_cli.timescales import TimescaleOptions, timescales
-    from koopman_cli.types import ReadOptions
     from koopman_cli.units import parse_list
 
     progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
@@ -104,11 +103,10 @@ def _timescales(values: dict[str, Any]) -> Any:
     read = read_options(values)
     if run is not None:
         from koopman_cli.report.run import open_run
+        from koopman_cli.source import told_input
 
         opened = open_run(run)
-        stored = opened.config.get("read", {})
-        read = ReadOptions(**stored | {"var": tuple(stored.get("var") or ())})
-        paths = [str(path) for path in opened.config.get("paths", ())]
+        paths, read = told_input(opened.config)
         if not paths:
             raise UsageError(f"{run} does not know its input files", "give the PATHs instead")
         model = opened.model

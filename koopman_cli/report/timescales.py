@@ -97,6 +97,17 @@ def _joined(group: tuple[int, ...]) -> str:
     return "+".join(str(m + 1) for m in group)
 
 
+def _below(bands: LagBands, i: int, m: int) -> bool:
+    """Whether a timescale is shorter than its lag."""
+    return bool(bands.times[i, m] < bands.lags[i].frames)
+
+
+def _cell(bands: LagBands, i: int, m: int) -> str:
+    """A timescale as it is printed."""
+    text = quantity(_quantity(bands, i, m))
+    return f"({text})" if _below(bands, i, m) else text
+
+
 def _marks(bands: LagBands, i: int) -> str:
     """What is to be said of a row of the printed table."""
     marks = [] if bands.reliable[i] else ["unreliable"]
@@ -139,7 +150,8 @@ def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
         axes.set_ylim(bottom, shown.max(initial=lags[-1]) * 1.6)
         axes.set_xlabel(f"lag ({unit})")
         axes.set_ylabel(f"implied timescale ({unit})")
-        title = "" if bands.converged is not None else "not converged"
+        # "not converged" or "not known", without the reason.
+        title = "" if bands.converged is not None else bands.reason.partition(":")[0]
         figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2, title=title)
     return figure
 
@@ -161,13 +173,16 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
     modes = range(bands.times.shape[1])
     table = make_table(["lag", *(f"timescale {m + 1}" for m in modes), ""])
     every = -(-len(bands.lags) // MOST_ROWS)
-    for i in range(0, len(bands.lags), every):
-        cells = [quantity(_quantity(bands, i, m)) for m in modes]
+    shown = range(0, len(bands.lags), every)
+    for i in shown:
+        cells = [_cell(bands, i, m) for m in modes]
         add_row(table, [lag_text(bands.lags[i]), *cells, _marks(bands, i)])
     console.print(table)
     if every > 1:
         say(f"Every {_ordinal(every)} of {len(bands.lags)} lags is shown; all are in the csv file.")
-    if any(bands.together[i] for i in range(0, len(bands.lags), every)):
+    if any(_below(bands, i, m) for i in shown for m in modes):
+        say("In parentheses: shorter than the lag, where little of the mode is left.")
+    if any(bands.together[i] for i in shown):
         say("Modes joined by + cannot be told apart at that lag: each has the interval of all.")
     say("")
     found = (
