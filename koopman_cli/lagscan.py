@@ -18,6 +18,7 @@ from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences
+from koopman_cli.analysis.windows import CURE, ONE_WAY
 from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import merge_blocks, slowest_timescale
@@ -114,7 +115,8 @@ def scan_timescales(
         together.append(groups)
     eigenvalues, times, low, high = np.array(rows).transpose(1, 0, 2)
     reliable = [found.reliable for found in estimates]
-    failed.check(np.isfinite(eigenvalues).any(axis=1), np.array(reliable))
+    solved = np.isfinite(eigenvalues).any(axis=1)
+    failed.check(solved, np.array(reliable), windowed=stream.window > 0)
     bands = times.real, low.real, high.real
     converged, reason = first_constant(estimates)
     warnings = failed.warnings()
@@ -164,7 +166,9 @@ class _Failures:
     def add(self, lag: int, error: SupportError) -> None:
         self.found[lag] = error
 
-    def check(self, solved: NDArray[np.bool_], reliable: NDArray[np.bool_]) -> None:
+    def check(
+        self, solved: NDArray[np.bool_], reliable: NDArray[np.bool_], *, windowed: bool
+    ) -> None:
         """Raise where nothing is left to show.
 
         Data that are not symmetric in time at a third of the lags are taken to be so at none:
@@ -174,6 +178,8 @@ class _Failures:
         asymmetric = [e for e in self.found.values() if isinstance(e, _AsymmetricError)]
         many = 3 * len(asymmetric) >= len(solved)
         if asymmetric and (many or not np.any(solved & reliable)):
+            if windowed:
+                raise SupportError(f"{ONE_WAY}: singular values are coherences", CURE)
             raise asymmetric[0]
         if not solved.any():
             lag, error = next(iter(self.found.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cli_support import done, run, two_lines
 from scipy.signal import lfilter
 
 from koopman_cli.analysis.windows import AVERAGED, NO_TIME, ONE_WAY, SHARED
@@ -83,3 +84,15 @@ def test_a_scan_of_windows_is_warned_of(noisy):
     assert any(ONE_WAY in said for said in told.warnings)
     free = TimescaleOptions(**asked, model="tica", settings={"reversible": "false"})
     assert not any(ONE_WAY in said for said in timescales(noisy, free).warnings)
+
+
+def test_coherences_of_delay_windows_name_the_window(noisy, tmp_path):
+    """VAMP on delays of reversible data: the window is blamed, and the cure named works."""
+    args = ["timescales", *noisy, "--features", "delays:10", "-o", tmp_path / "t"]
+    refused = run(*args, "--lag", "10,20", "--model", "vamp")
+    assert refused.code == 4
+    error, hint = two_lines(refused)
+    assert error.startswith("a delay window is not symmetric in time")
+    cure = hint.split("take ")[1].split()
+    found = done(*args, "--lag", "10,20", *cure, "--json").json
+    assert found["lags"][0]["timescales"][0]["value"] == pytest.approx(TRUTH, rel=0.2)
