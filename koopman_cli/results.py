@@ -15,6 +15,7 @@ from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time, with_objections
 from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.spectrum import Context, Verdict
+from koopman_cli.analysis.states import not_markovian
 from koopman_cli.analysis.windows import CURE, ONE_WAY, PERIODS, SHARED, objection
 from koopman_cli.analysis.windows import NO_TIME as OF_WINDOWS
 from koopman_cli.diagnosis import Diagnosis, diagnose
@@ -88,7 +89,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         warnings.append(flow if request.settings.flow else NONE_SLOW)
     elif judged.wandering and not any(mode.verdict == "resolved" for mode in modes):
         warnings.append(OUTLASTS)
-    warnings += stream.overlapping(lag)
+    states = None if gap is None or none_slow else judged.states
+    warnings += [*stream.overlapping(lag), *not_markovian(states)]
     all_resolved = all(mode.verdict == "resolved" for mode in modes)
     unseen = _unseen_gap(found, values, gap, floor) if all_resolved else []
     notes = [*judged.notes, *unseen, *_unchecked(found)]
@@ -101,7 +103,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         modes=modes,
         score=found.score,
         gap=gap,
-        states=None if gap is None or none_slow else judged.states,
+        states=states,
         coherent=None if values is not None else _sets(found, stream, gap),
         lag_scan=scan,
         dim_choice=found.dims,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.pcca import Simplex, state_functions
 from koopman_cli.analysis.slowpass import SlowPass
-from koopman_cli.analysis.states import Question, find_states
+from koopman_cli.analysis.states import Question, find_states, not_markovian
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.estimate import merge_blocks
 from koopman_cli.exemplars import (
@@ -141,6 +141,7 @@ def assign_states(
     if result.gap is None or result.gap.after is None or result.gap.after + 1 < n:
         unsure = f"no spectral gap supports {n} states: they divide what may be one basin"
         states = replace(states, warnings=(*states.warnings, unsure))
+    states = replace(states, warnings=(*states.warnings, *not_markovian(states)))
     simplex = np.asarray(states.matrix, np.float64)
     psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]
     chi = tuple(_memberships(simplex, part) for part in psi)

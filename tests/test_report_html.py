@@ -286,6 +286,7 @@ def test_every_kind_of_advice_helps():
             "the mean of phi differs between folds by more than three errors (drift?)",
             "The mean drifts",
         ),
+        ("Chapman-Kolmogorov test failed (p = 0.01)", "The states are not Markovian"),
         ("lag leading two timescales still rise", "The lag is not converged"),
         ("a.npy: 3 of 9 frames are not finite and were removed", "Frames were left out"),
     ):

@@ -20,7 +20,9 @@ from koopman_cli.lifts import apply
 from koopman_cli.models import family
 from koopman_cli.models.msm import largest_connected, likeliest, reversible_flows
 from koopman_cli.moments import Moments
+from koopman_cli.report.json import summary
 from koopman_cli.report.run import open_run, write_run
+from koopman_cli.report.words import summary_sentences
 from koopman_cli.states import assign_states
 from koopman_cli.types import FeatureSpec
 
@@ -310,7 +312,8 @@ def test_exported_frames_lie_in_their_basins(ala2):
     done = koopman("states", ala2, "--json", "--samples", 5)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["states"]["count"] == 2
-    assert json.loads(done.stdout)["warnings"] == []
+    told = json.loads(done.stdout)["warnings"]
+    assert [text[:33] for text in told] == ["Chapman-Kolmogorov test failed (p"]
     phi = []
     for i in (1, 2):
         found = mdtraj.load(str(ala2 / "states" / f"state_{i}.pdb"))
@@ -428,3 +431,51 @@ def test_frames_outside_the_domain_are_flagged():
     assert done.outside[0] < 0.002 * len(x)
     assert done.outside[1] == 100
     assert any("outside the domain" in w for w in done.warnings)
+
+
+# ------------------------------------------------------------------ a test that fails
+
+
+def noisy_jumps(share=0.8, frames=30_000):
+    """A two-state jump process of timescale 25 seen with noise, and a column of noise alone."""
+    rng = np.random.default_rng(2)
+    state = np.cumsum(rng.random(frames) < 0.02) % 2
+    seen = state + np.sqrt(0.25 * (1 / share - 1)) * rng.standard_normal(frames)
+    return np.column_stack([seen, rng.standard_normal(frames)])
+
+
+def test_a_failed_chapman_kolmogorov_test_warns(tmp_path):
+    """States of jumps behind noise fail the test: the fit warns and says what not to trust, with
+    --strict it ends with 4; the same jumps without noise pass and are not warned of.
+    """
+    clean, noisy = (noisy_jumps(share) for share in (0.999, 0.8))
+    options = FitOptions(model="tica", lag="8", dim="1")
+    passed, failed = (fit(x, options) for x in (clean, noisy))
+    assert passed.states.chapman_kolmogorov.verdict == "passed"
+    assert not any("Chapman" in text for text in passed.warnings)
+    assert failed.states.chapman_kolmogorov.verdict == "failed"
+    (told,) = [text for text in failed.warnings if "Chapman" in text]
+    for word in ("populations, lifetimes and passage times", "longer --lag", "delays", "gaussians"):
+        assert word in told
+    assert told in summary(failed)["warnings"]
+    assert any("not to be trusted" in sentence for sentence in summary_sentences(failed))
+    np.save(tmp_path / "x.npy", noisy)
+    how = ("--model", "tica", "--lag", 8, "--dim", 1, "-q", "--strict")
+    ended = koopman("fit", tmp_path / "x.npy", *how, "-o", tmp_path / "run")
+    assert ended.returncode == 4
+    assert "Chapman-Kolmogorov test failed" in ended.stderr
+    asked = koopman("states", tmp_path / "run", "--count", 2, "--json")
+    assert told in json.loads(asked.stdout)["warnings"]
+
+
+@pytest.mark.parametrize("share", [0.999, 0.8])
+def test_the_bands_of_the_figure_are_the_test(share):
+    """With two states, whose diagonal is all there is, a point outside its band and a failed test
+    are the same thing.
+    """
+    states = fit(noisy_jumps(share), FitOptions(model="tica", lag="8", dim="1")).states
+    test = states.chapman_kolmogorov
+    apart = np.abs(np.array(test.estimated) - np.array(test.predicted))
+    reach = np.array(test.reach)
+    assert np.any(apart[1:] > reach[1:]) == (test.verdict == "failed") == (share < 0.9)
+    assert np.all(apart[0] <= reach[0] + 1e-9)

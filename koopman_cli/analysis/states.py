@@ -41,6 +41,9 @@ MAX_MULTIPLES = 6
 #: Significance of the Chapman-Kolmogorov test.
 LEVEL = 0.05
 
+#: Elements with a smaller error are the same whatever the data are.
+NO_ERROR = 1e-12
+
 
 @dataclass(frozen=True)
 class Question:
@@ -304,6 +307,8 @@ def _chapman_kolmogorov(blocks: BlockMoments, n: int, asked: Question) -> Chapma
     difference = value[1] - value[0]
     spread = stack.error(influence[:, 1] - influence[:, 0])
     p = corrected(difference[1:], spread[1:], len(influence))
+    compared = max(int(np.count_nonzero(spread[1:] > NO_ERROR)), 1)
+    reach = student(len(influence), 1 - LEVEL / compared) * spread
     diagonal = np.arange(n)
 
     def rows(m: Matrix) -> tuple[tuple[float, ...], ...]:
@@ -317,7 +322,23 @@ def _chapman_kolmogorov(blocks: BlockMoments, n: int, asked: Question) -> Chapma
         deviation=float(np.abs(difference[1:]).max()),
         p=p,
         verdict="failed" if p < LEVEL else "passed",
+        reach=rows(reach),
     )
+
+
+def not_markovian(found: States | None) -> tuple[str, ...]:
+    """A warning where the Chapman-Kolmogorov test failed: what it means, and what to try."""
+    test = None if found is None else found.chapman_kolmogorov
+    if test is None or test.verdict == "passed":
+        return ()
+    told = (
+        f"Chapman-Kolmogorov test failed (p = {test.p:.2g}, largest deviation "
+        f"{test.deviation:.2g}): the states are not Markovian at this lag, so their populations, "
+        "lifetimes and passage times are not to be trusted; try a longer --lag, delays "
+        "(--features delays:N, N at most the lag) or richer functions (--model edmd --set "
+        "basis=gaussians)"
+    )
+    return (told,)
 
 
 def corrected(difference: Matrix, error: Matrix, blocks: int) -> float:
@@ -328,7 +349,7 @@ def corrected(difference: Matrix, error: Matrix, blocks: int) -> float:
     """
     from scipy.special import stdtr
 
-    told = error > 1e-12
+    told = error > NO_ERROR
     if not told.any():
         return 1.0
     t = np.abs(difference[told]) / error[told]

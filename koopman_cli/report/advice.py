@@ -144,6 +144,16 @@ ADVICE = (
         "features. koopman timescales RUN shows where they become constant.",
     ),
     Advice(
+        r"Chapman-Kolmogorov test failed",
+        "The states are not Markovian",
+        "Powers of the transition matrix of the states miss what the data do at longer lags by "
+        "more than chance allows. Populations, lifetimes and passage times come from that "
+        "matrix and are not to be trusted; the slow functions themselves may still be fine.",
+        "A longer --lag, delays (--features delays:N, N at most the lag) or richer functions "
+        "(--model edmd --set basis=gaussians), until the test passes. A deviation of a few "
+        "hundredths matters less than one of tenths, however small p is.",
+    ),
+    Advice(
         r"dim \d+ reduced",
         "Fewer functions than asked for",
         "The data do not have that many independent directions.",

@@ -70,8 +70,11 @@ CAPTIONS = {
     ),
     "ck": (
         "Probability to be found in the same state after a longer lag: powers of the transition "
-        "matrix (lines) beside the data (points, 95% intervals). They agree where the states are "
-        "Markovian at the lag of the model."
+        "matrix (lines) beside the data (points). Both come from the same frames, so the test "
+        "asks for the error of their difference: the bands hold the points, at all lags and for "
+        "all elements of the matrix together in 95 of 100 cases, where the states are Markovian "
+        "at the lag of the model. One point outside fails the test; so does an element that is "
+        "not drawn (from one state to another)."
     ),
     "structures": (
         "Frames nearest the core of each state, superposed; further ones pale behind the first."

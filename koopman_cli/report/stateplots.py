@@ -95,15 +95,23 @@ def chapman_kolmogorov(result: FitResult, width_mm: float = 85) -> Figure | None
     predicted, estimated, error = (
         np.asarray(part) for part in (test.predicted, test.estimated, test.error)
     )
+    # What the test looks at; a RUN of an older version only has the errors of the points.
+    reach = None if test.reach is None else np.asarray(test.reach)
     for i in range(predicted.shape[1]):
-        own = colour(i)
-        axes.plot(lags, predicted[:, i], "-", color=own, label=f"state {i + 1}")
-        bars = 1.96 * error[:, i]
-        axes.errorbar(lags, estimated[:, i], bars, fmt="o", color=own, capsize=2, markersize=3)
+        own, middle = colour(i), predicted[:, i]
+        axes.plot(lags, middle, "-", color=own, label=f"state {i + 1}")
+        if reach is None:
+            bars = 1.96 * error[:, i]
+            axes.errorbar(lags, estimated[:, i], bars, fmt="o", color=own, capsize=2, markersize=3)
+            continue
+        band = np.clip([middle - reach[:, i], middle + reach[:, i]], 0.0, 1.0)
+        axes.fill_between(lags, *band, color=own, alpha=0.2, linewidth=0)
+        axes.plot(lags, estimated[:, i], "o", color=own, markersize=3)
     axes.set_ylim(min(0.0, float(estimated.min()) - 0.05), 1.02)
     axes.set_xlabel(f"lag ({unit})")
     axes.set_ylabel("probability to stay or return")
-    words = f"lines: powers of P(τ); points: data, 95%; p = {test.p:.2g} ({test.verdict})"
+    drawn = ("lines", "data, 95%") if reach is None else ("line, band", "data")
+    words = f"{drawn[0]}: powers of P(τ); points: {drawn[1]}; p = {test.p:.2g} ({test.verdict})"
     figure.legend(loc="outside upper left", ncols=4, columnspacing=1.0, title=words,
                   alignment="left", title_fontsize="medium")  # fmt: skip
     return figure

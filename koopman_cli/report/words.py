@@ -87,8 +87,9 @@ def summary_sentences(result: FitResult) -> list[str]:
     test = None if result.states is None else result.states.chapman_kolmogorov
     if test is not None and test.verdict == "failed":
         told.append(
-            f"The Chapman-Kolmogorov test failed (p = {test.p:.2g}): the states are not quite "
-            "Markovian at this lag, so rates from them are approximate."
+            f"The Chapman-Kolmogorov test failed (p = {test.p:.2g}, largest deviation "
+            f"{test.deviation:.2g}): populations, lifetimes and passage times of these states are "
+            "not to be trusted."
         )
     score = result.score
     if score is not None and score.vampe.test is not None:

@@ -21,6 +21,8 @@ class ChapmanKolmogorov:
     lags : multiples of the lag, in frames
     predicted, estimated : (lags, states) probability to be in a state again, from the lag by
         powers and straight from the data; ``error`` of the estimate
+    reach : (lags, states) distance of the two beyond which the test fails; it comes from the
+        errors of their difference, which rise and fall with both
     deviation : largest difference of any element of the two transition matrices
     p : probability of deviations as large by chance, corrected for the number of them
     """
@@ -32,6 +34,7 @@ class ChapmanKolmogorov:
     deviation: float
     p: float
     verdict: Literal["passed", "failed"]
+    reach: tuple[tuple[float, ...], ...] | None = None
 
 
 @dataclass(frozen=True)
