@@ -27,7 +27,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.fitoptions import FitOptions, checked_dim, with_delays
 from koopman_cli.flow.space import describe_flow
 from koopman_cli.heldout import open_test
-from koopman_cli.hints import completed
+from koopman_cli.hints import completed, fewer_features
 from koopman_cli.models import DEFAULTS
 from koopman_cli.request import Request
 from koopman_cli.results import analyse
@@ -94,10 +94,14 @@ def fit(
         source = [source]
     dim = checked_dim(options, source)
     opened = open_source(source, with_delays(options), read, progress)
-    task = _task(opened, options, read, progress)
-    test = open_test(options.test, task.stream, read, progress)
-    held = _features_of(test, task.lag)
-    found = estimate(task.stream, task.request, task.lag, dim=dim, folds=options.folds, test=held)
+    more = {"model": options.model, "lag": None if options.lag == "auto" else options.lag}
+    with fewer_features(opened.stream.spec, _paths(source), read, more):
+        task = _task(opened, options, read, progress)
+        test = open_test(options.test, task.stream, read, progress)
+        held = _features_of(test, task.lag)
+        found = estimate(
+            task.stream, task.request, task.lag, dim=dim, folds=options.folds, test=held
+        )
     found = _with_commands(found, source, options, read)
     result = replace(
         _told(analyse(found, task.stream, task.scan), found, task, held),
@@ -140,10 +144,9 @@ def _with_commands(
     found: Estimate, source: Any, options: FitOptions, read: ReadOptions
 ) -> Estimate:
     """Warnings whose commands can be typed as they stand, where the input are paths."""
-    paths = [str(p) for p in source] if _listed(source) else []
     more = {"features": options.features}
     settings = {f"{found.request.name}.{k}": v for k, v in options.settings.items()}
-    told = tuple(completed(w, paths, read, more, settings) for w in found.warnings)
+    told = tuple(completed(w, _paths(source), read, more, settings) for w in found.warnings)
     return replace(found, warnings=told)
 
 
@@ -285,6 +288,11 @@ def _config(source: Any, options: FitOptions, read: ReadOptions, found: Estimate
 
 def _listed(source: Any) -> bool:
     return not isinstance(source, FeatureStream) and are_paths(source)
+
+
+def _paths(source: Any) -> list[str]:
+    """Paths as given; none for data in memory."""
+    return [str(p) for p in source] if _listed(source) else []
 
 
 def _provenance(command: str, seed: int, begun: float) -> dict[str, Any]:

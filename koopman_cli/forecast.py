@@ -51,11 +51,15 @@ def flow_of(result: FitResult, name: str) -> Flow:
 
     Raises
     ------
-    SupportError
+    UsageError
         If the run is not a model of a field.
     """
     if result.flow is None:
-        raise SupportError(f"{name} is no model of a field", "fit a field: koopman fit wake.npz")
+        raise UsageError(
+            f"{name} is no model of a field, so it has no fields to forecast",
+            "koopman transform writes its functions of further frames; forecast takes fits of "
+            "fields (koopman fit FIELD.nc or .npz)",
+        )
     return result.flow
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from koopman_cli.types import ReadOptions
+from koopman_cli.errors import SupportError
+from koopman_cli.types import FeatureSpec, ReadOptions
 
 #: What stands for the input until it is known how that was given.
 PLACE = "vamp-score PATH"
@@ -57,6 +59,13 @@ def completed(
     """
     if PLACE not in text or not paths:
         return text
+    kept = {k: v for k, v in settings.items() if k.rpartition(".")[2] not in VARIED}
+    last = "".join(" " + shlex.join(["--set", f"{name}={value}"]) for name, value in kept.items())
+    return text.replace(PLACE, f"vamp-score {located(paths, read, more)}") + last
+
+
+def located(paths: Sequence[str], read: ReadOptions, more: Mapping[str, str | None]) -> str:
+    """The paths, how they are read, and further options, as they are typed."""
     default = ReadOptions()
     asked = {f.name: getattr(read, f.name) for f in fields(ReadOptions)}
     asked = {name: value for name, value in asked.items() if value != getattr(default, name)}
@@ -67,6 +76,27 @@ def completed(
         words.append("--" + name.replace("_", "-"))
         if value is not True:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
-    kept = {k: v for k, v in settings.items() if k.rpartition(".")[2] not in VARIED}
-    last = "".join(" " + shlex.join(["--set", f"{name}={value}"]) for name, value in kept.items())
-    return text.replace(PLACE, f"vamp-score {shlex.join(words)}") + last
+    return shlex.join(words)
+
+
+@contextmanager
+def fewer_features(
+    spec: FeatureSpec, paths: Sequence[str], read: ReadOptions, more: Mapping[str, str | None]
+) -> Iterator[None]:
+    """Refusals of too few frames name the features of a molecule, and a command that needs fewer.
+
+    Raises
+    ------
+    SupportError
+        Of what runs inside.
+    """
+    try:
+        yield
+    except SupportError as error:
+        if spec.kind != "md" or not str(error).endswith("functions"):
+            raise
+        command = f"koopman fit {located(paths or ['PATH'], read, {**more, 'features': 'rmsd'})}"
+        raise SupportError(
+            f"{error} of {spec.text} ({len(spec.names)} columns)",
+            f"take fewer residues (--select), more data, or a single column: {command}",
+        ) from error

@@ -559,3 +559,24 @@ def test_a_flow_without_modes_ends_with_what_applies(tmp_path):
     assert "24 more, none resolved (summary.json)" in outcome.out
     table = outcome.out.partition("\nModes\n")[2].partition("\nand ")[0]
     assert len(table.splitlines()) == 2 + 4
+
+
+def test_an_array_has_no_fields_to_forecast(tmp_path):
+    """A forecast of DMD of columns is a usage error that names no file the user lacks."""
+    path = tmp_path / "turn.npy"
+    np.save(path, oscillator(0.1, 0))
+    typed("fit", path, "--model", "dmd", "-o", tmp_path / "turn.koopman", "--allow-empty")
+    outcome = typed("forecast", tmp_path / "turn.koopman", "--steps", 5)
+    assert outcome.code == 2
+    assert "wake" not in outcome.err
+
+
+def test_a_decay_time_has_the_interval_of_its_rate():
+    """Where only the growth rate has an interval, and one below 0, the timescale takes it."""
+    growth = Quantity(-0.17, -0.19, -0.15, "1/s")
+    mode = Mode(1, np.exp(-0.17) + 0j, None, 0.83, 0.86, growth=growth)
+    found = flow_modes(
+        [mode], Context(Lag(1, 1.0, "s"), None, 1000, "eig"), Findings(np.zeros(1, bool))
+    )
+    time = found[0].timescale
+    assert (time.low, time.value, time.high) == pytest.approx((1 / 0.19, 1 / 0.17, 1 / 0.15))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pytest
-from cli_support import run
+from cli_support import ALA2, run
 from systems import ar1
 
 from koopman_cli import FitOptions, fit
@@ -63,3 +65,18 @@ def test_held_out_memory_of_a_rotation():
     found = held_out_memory(blocks, held, trained, values)
     assert found[:2, 0] == pytest.approx(np.abs(values[:2]), abs=0.02)
     assert abs(found[2, 0]) < 0.1
+
+
+def test_too_many_features_of_a_molecule_are_named_with_a_way_out(tmp_path):
+    """Seven frames cannot support the distances of a peptide: they are named, and the command of
+    the hint runs as it stands.
+    """
+    options = ("--top", ALA2 / "ala2.pdb", "--end", 7, "--lag", 1)
+    told = run("fit", ALA2 / "run1.xtc", *options, "--features", "heavy-distances")
+    assert told.code == 4
+    assert "functions of heavy-distances (45 columns)" in told.err
+    command = shlex.split(told.err.partition("koopman fit ")[2].strip())
+    assert command[-2:] == ["--features", "rmsd"]
+    cured = run("fit", *command, "--allow-empty", "-o", tmp_path / "cured.koopman")
+    assert cured.code == 0
+    assert "1 feature" in cured.out

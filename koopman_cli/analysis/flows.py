@@ -265,7 +265,7 @@ def _judge(
     word = "oscillation" if value.imag else "mode"
     if growth > 0:
         return "resolved", f"growing {word}{_alias(context) if value.imag else ''}", None
-    timescale = own or Quantity(-1 / growth, unit=lag.unit)
+    timescale = own or _with_rate(Quantity(-1 / growth, unit=lag.unit), mode.growth)
     if timescale.value < lag.value:
         text = f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
         return "unresolved", text, timescale
@@ -327,8 +327,13 @@ def _why_no_period(mode: Mode) -> str:
 
 def _decay_time(mode: Mode) -> Quantity | None:
     """The timescale with an interval: where it has none of its own, that of the growth rate."""
-    time, growth = mode.timescale, mode.growth
-    if time is None or time.low is not None or growth is None:
+    time = mode.timescale
+    return time if time is None else _with_rate(time, mode.growth)
+
+
+def _with_rate(time: Quantity, growth: Quantity | None) -> Quantity:
+    """A decay time with the interval of a growth rate that is surely below 0."""
+    if time.low is not None or growth is None:
         return time
     if growth.low is None or growth.high is None or growth.high >= 0:
         return time

@@ -87,5 +87,6 @@ def _print(result: FitResult, series: FieldSeries, out: Path, values: dict[str, 
     if values["what"] == "forecast":
         for line in skill_lines(skill, result.model.dt):
             say(line)
-    say(f"Written to {out}: {len(series.values)} {series.along} steps of "
-        f"{', '.join(series.geometry.variables)}")  # fmt: skip
+    count, kind = len(series.values), "frame" if series.along == "time" else "mode"
+    many = f"{count} {kind}{'' if count == 1 else 's'}"
+    say(f"Written to {out}: {many} of {', '.join(series.geometry.variables)}")

@@ -35,6 +35,9 @@ PLAIN_WIDTH = 4000
 LONG = 12
 FIRST = 4
 
+#: A forecast is worse than another whose error it exceeds by this factor.
+LOSES = 1.01
+
 _PLAIN = {"±": "+-", "µ": "u", "τ": "tau", "λ": "lambda", "Å": "A", "°": "deg", "²": "2"}
 
 
@@ -261,11 +264,34 @@ def skill_lines(skill: ForecastSkill | None, dt: TimeStep | None) -> list[str]:
     lines.append(f"{'frames ahead':>16}{'model':>14}{'persistence':>14}{'climatology':>14}")
     for i in rows:
         step = int(skill.steps[i])
-        time = "" if dt is None else f" ({number(step * dt.value)} {dt.unit})".replace(" )", ")")
+        time = (
+            ""
+            if dt is None
+            else f" ({number(step * dt.value)} {counted_unit(step * dt.value, dt.unit)})".replace(
+                " )", ")"
+            )
+        )
         errors = (skill.model[i], skill.persistence[i], skill.climatology[i])
         cells = "".join(f"{number(v) if v == v else '-':>14}" for v in errors)
         lines.append(f"{f'{step}{time}':>16}{cells}")
-    return lines
+    return [*lines, *_losses(skill)]
+
+
+def _losses(skill: ForecastSkill) -> list[str]:
+    """A sentence where forecasts are worse than no change, or than the mean (or the cycle).
+
+    >>> import numpy as np
+    >>> ones = np.ones(4)
+    >>> _losses(ForecastSkill(np.arange(1, 5), 2 * ones, 3 * ones, ones, "K", 9))
+    ['The model is worse than climatology at 4 of 4 horizons.']
+    """
+    told = []
+    for name, other in (("persistence", skill.persistence), ("climatology", skill.climatology)):
+        model = [float(v) if v == v else float("inf") for v in skill.model]
+        worse = sum(a > LOSES * float(b) for a, b in zip(model, other, strict=True) if b == b)
+        if 10 * worse >= len(model):
+            told.append(f"{name} at {worse} of {len(model)} horizons")
+    return [f"The model is worse than {' and than '.join(told)}."] if told else []
 
 
 def gap_line(gap: Gap) -> str:
