@@ -58,5 +58,5 @@ def of_scan(window: int, shortest: int, solver: str) -> tuple[str, ...]:
     """
     if not window or solver == "eig":
         return ()
-    overlap = f"; up to lag {window} its two ends share frames" if shortest <= window else ""
+    overlap = f"; up to lag {window} both ends share frames" if shortest <= window else ""
     return (f"{ONE_WAY}, so these timescales may be too long{overlap}; {CURE}",)
