@@ -118,6 +118,21 @@ def test_residuals_of_zero_have_a_scale():
     assert "no residual is told from 0" not in text_of(axes.figure)
 
 
+def test_open_markers_lie_beyond_dim():
+    """Wherever the legend says that open markers lie beyond dim, exactly those are open."""
+    from matplotlib.colors import same_color
+
+    for kind in ("spectrum", "residuals"):
+        modes = [replace(mode, residual=0.02) for mode in made.result().modes]
+        figure = draw(made.result(modes=tuple(modes)), kind)
+        for axes in figure.axes:
+            points = [line for line in axes.lines if line.get_marker() in ("o", "s", "X")]
+            assert points
+            for point in points:
+                open_ = same_color(point.get_markerfacecolor(), "white")
+                assert open_ == (point.get_xdata()[0] > made.model().dim), (kind, point)
+
+
 def test_timescales_are_those_of_the_scan():
     """Plotted points are the scan's, in time; undefined ones are gaps; the lag is marked."""
     axes = draw(made.result(), "timescales").axes[0]

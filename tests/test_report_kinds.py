@@ -25,7 +25,7 @@ MM = 1 / 25.4
 
 @pytest.fixture(scope="module")
 def runs():
-    """Fits of the sample data: molecule, one dimension with four wells, flow, climate."""
+    """Fits of the sample data: molecule, four wells, the same as arrays, flow, climate."""
     ala2 = ["sample_data/ala2/run1.h5", "sample_data/ala2/run2.h5"]
     prinz = FitOptions(model="edmd", settings={"basis": "gaussians"})
     enso = ReadOptions(anomaly="cycle:12", detrend="linear")
@@ -34,6 +34,7 @@ def runs():
         "prinz": fit(
             ["sample_data/prinz/prinz.npy"], prinz, read=ReadOptions(ensemble=True, dt="0.05")
         ),
+        "array": fit(list(np.load("sample_data/prinz/prinz.npy")), FitOptions(lag="2", dim="1")),
         "wake": fit(["sample_data/wake/wake.npz"]),
         "enso": fit(
             ["sample_data/enso/sst.nc"],
@@ -46,6 +47,7 @@ def runs():
 EXPECTED = {
     "ala2": {"network", "ck", "structures", "features", "residuals", "states", "free-energy"},
     "prinz": {"network", "ck", "features", "residuals", "states", "eigenfunctions", "score"},
+    "array": {"spectrum", "coordinates", "features", "free-energy"},
     "wake": {"modes", "reconstruction", "singular-values", "forecast", "coordinates", "residuals"},
     "enso": {"modes", "reconstruction", "singular-values", "forecast", "coordinates", "residuals"},
 }
@@ -67,9 +69,11 @@ def drawn_texts(figure):
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))
-@pytest.mark.parametrize(("look", "width"), [("paper", 85), ("dark", 85), ("slides", 130)])
+@pytest.mark.parametrize(
+    ("look", "width"), [("paper", 85), ("dark", 85), ("paper", 170), ("slides", 130)]
+)
 def test_no_text_is_cut_or_overlaps(runs, name, look, width):
-    """At 85 mm (slides: 130 mm) every text lies inside the figure and on no other text."""
+    """At one column, two and on a slide every text lies inside the figure and on no other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     for kind in KINDS:

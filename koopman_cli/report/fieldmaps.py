@@ -157,9 +157,10 @@ def _coast(axes: Axes, masked: NDArray[np.bool_], x: NDArray[Any], y: NDArray[An
 def frame_map(axes: Axes, plane: Plane, *, left: bool, bottom: bool) -> None:
     """Limits, ticks and labels of a map."""
     axes.spines[["top", "right"]].set_visible(True)
-    axes.set_xlim(plane.x.min(), plane.x.max())
-    axes.set_ylim(plane.y.min(), plane.y.max())
-    if not plane.scattered:
+    if plane.scattered:
+        axes.set_xlim(plane.x.min(), plane.x.max())
+        axes.set_ylim(plane.y.min(), plane.y.max())
+    else:
         x, y = edges_of(plane.x), edges_of(plane.y)
         axes.set_xlim(x.min(), x.max())
         axes.set_ylim(max(y.min(), -90) if plane.degrees else y.min(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,12 +25,12 @@ def residuals(result: FitResult, width_mm: float = 85) -> Figure | None:
     if certified:
         figure = new_figure(width_mm, 0.95 * width_mm)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        _certificates(upper, modes)
+        _certificates(upper, modes, result.model.dim)
         figure.align_ylabels((upper, lower))
     else:
         figure = new_figure(width_mm, 0.62 * width_mm)
         lower = figure.add_subplot()
-    _residuals(lower, modes)
+    _residuals(lower, modes, result.model.dim)
     verdict_legend(lower, modes, result.model.dim)
     return figure
 
@@ -39,7 +39,7 @@ def _bounds(mode: Mode) -> tuple[float, float] | None:
     return None if mode.eigenvalue is None else ends(mode.certificate)
 
 
-def _certificates(axes: Axes, modes: list[Mode]) -> None:
+def _certificates(axes: Axes, modes: list[Mode], dim: int) -> None:
     for mode in modes:
         bounds, value = _bounds(mode), mode.eigenvalue
         if bounds is None or value is None:
@@ -53,16 +53,20 @@ def _certificates(axes: Axes, modes: list[Mode]) -> None:
         low, high = mode.eigenvalue_low, mode.eigenvalue_high
         if low is not None and high is not None:
             axes.vlines(mode.index, low, high, color=colour(0), linewidth=2.0, zorder=2)
-        own, marker = verdict_look(mode.verdict)
-        axes.plot(mode.index, value.real, marker, color=own, markersize=3.5, zorder=3)
+        _point(axes, mode, value.real, dim, markersize=3.5, zorder=3)
     axes.set_ylabel("eigenvalue λ, certified")
 
 
-def _residuals(axes: Axes, modes: list[Mode]) -> None:
+def _point(axes: Axes, mode: Mode, value: float, dim: int, **how: Any) -> None:
+    own, marker = verdict_look(mode.verdict)
+    face = own if mode.index <= dim else look().paper
+    axes.plot(mode.index, value, marker, color=own, markerfacecolor=face, **how)
+
+
+def _residuals(axes: Axes, modes: list[Mode], dim: int) -> None:
     values = np.array([m.residual for m in modes], float)
     for mode, value in zip(modes, values, strict=True):
-        own, marker = verdict_look(mode.verdict)
-        axes.plot(mode.index, value, marker, color=own, markersize=4)
+        _point(axes, mode, value, dim, markersize=4)
     positive = values[values > 0]
     if len(positive) == len(values) and positive.max() > 30 * positive.min():
         axes.set_yscale("log")
