@@ -18,16 +18,16 @@ from koopman_cli.moments import BlockMoments
 
 Matrix = NDArray[np.float64]
 
-#: A share of the pairs of a set, and the distance of the means of x and of y from the run's.
-Offset = tuple[float, Matrix, Matrix]
+#: The distance of the means of x and of y of a set from those it should be centred by.
+Offset = tuple[Matrix, Matrix]
 
 
-def offsets(blocks: BlockMoments, held: Iterable[int], rest: Iterable[int]) -> tuple[Offset, ...]:
-    """How far the mean of a held-out set is, in each run, from the mean of that run.
+def offset(blocks: BlockMoments, held: Iterable[int], rest: Iterable[int]) -> Offset | None:
+    """How far the mean of a held-out set is from where the means of its runs would put it.
 
-    With shares p and distances d, e of the means of x and y, covariances about the means of the
-    runs are those about the set's own mean plus sum p d d', sum p d e' and sum p e e'. (Where a
-    set holds parts of several runs, the differences between these stay in it as they are.)
+    The set is centred by sum p M, p the share of a run in its pairs and M the mean of the whole
+    run, held-out or not. Covariances about that are those about its own mean m plus d d', d e'
+    and e e', with d = m - sum p M for x and e for y.
 
     Parameters
     ----------
@@ -38,8 +38,8 @@ def offsets(blocks: BlockMoments, held: Iterable[int], rest: Iterable[int]) -> t
 
     Returns
     -------
-    tuple of (share, (d,) array, (d,) array)
-        In the units of x; one of each run that lies in both sets.
+    two (d,) arrays, in the units of x, or None
+        None where no run lies in both sets.
 
     Examples
     --------
@@ -47,25 +47,27 @@ def offsets(blocks: BlockMoments, held: Iterable[int], rest: Iterable[int]) -> t
     >>> from koopman_cli.features.stream import FeatureStream
     >>> x = np.arange(100.0)
     >>> blocks, _ = accumulate(FeatureStream.from_arrays(x), [1], n_blocks=2)
-    >>> ((share, dx, dy),) = offsets(blocks, [0], [1])
-    >>> share, dx.tolist(), dy.tolist()
-    (1.0, [-25.5], [-25.5])
+    >>> dx, dy = offset(blocks, [0], [1])
+    >>> dx.tolist(), dy.tolist()
+    ([-25.5], [-25.5])
+    >>> print(offset(blocks, [0, 1], []))
+    None
     """
     inside, outside = blocks.joined(held), blocks.joined(rest)
-    pairs = blocks.xx[0, :, -1, -1].astype(np.float64)
+    pairs, runs = blocks.xx[0, :, -1, -1].astype(np.float64), blocks.runs()
 
     def mean(part: Matrix, regions: NDArray[np.int64]) -> Matrix:
         total = part[0, regions, :-1, -1].sum(axis=0, dtype=np.float64)
         found: Matrix = total / pairs[regions].sum() / blocks.scale
         return found
 
-    found: list[Offset] = []
-    for run in np.unique(blocks.trajectory[inside]):
-        own = inside[blocks.trajectory[inside] == run]
-        others = outside[blocks.trajectory[outside] == run]
+    found: Offset | None = None
+    for run in np.unique(runs[inside]):
+        own, others = inside[runs[inside] == run], outside[runs[outside] == run]
         if not (pairs[own].sum() > 0 and pairs[others].sum() > 0):
             continue
         whole = np.concatenate([own, others])
-        dx, dy = (mean(part, own) - mean(part, whole) for part in (blocks.xx, blocks.yy))
-        found.append((float(pairs[own].sum() / pairs[inside].sum()), dx, dy))
-    return tuple(found)
+        share = float(pairs[own].sum() / pairs[inside].sum())
+        d, e = (share * (mean(part, own) - mean(part, whole)) for part in (blocks.xx, blocks.yy))
+        found = (d, e) if found is None else (found[0] + d, found[1] + e)
+    return found

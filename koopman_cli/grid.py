@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from koopman_cli.accumulate import accumulate_turns
+from koopman_cli.analysis.trends import drift_warning
 from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.bound import Bound, lifted_moments
 from koopman_cli.candidates import Candidate, Refusal
@@ -25,7 +26,7 @@ from koopman_cli.moments import BlockMoments
 from koopman_cli.request import Request
 from koopman_cli.types import Lift
 from koopman_cli.units import make_lag
-from koopman_cli.validation import Fold, score_dims
+from koopman_cli.validation import Fold, assign_folds, score_dims
 from koopman_cli.workers import threads_for
 
 #: Blocks that folds are made of: as many as error bars need, few enough to be long.
@@ -62,6 +63,7 @@ class Scorer:
 
     readings : how often the data were read for moments so far
     refused : what could not be scored, and why
+    looked : whether the means were looked at for drifts
     """
 
     stream: FeatureStream
@@ -69,6 +71,7 @@ class Scorer:
     readings: int = 0
     refused: list[Refusal] = field(default_factory=list)
     floors: dict[Any, float | None] = field(default_factory=dict)
+    looked: bool = False
 
     def score(self, requests: Sequence[Request], wanted: Wanted) -> Iterator[tuple[int, Candidate]]:
         """Candidates with the index of their request, as soon as each is known.
@@ -164,6 +167,7 @@ class Scorer:
         used = self._whole_pairs(asked, part.lag, solution, dims)
         folds, more = self._folds(bound, lift)
         self.readings += more
+        self._drifts(asked, part)
         total = part.blocks.total()
         scores = score_dims(total, bound.solve, folds, used, part.blocks.n_blocks)
         for said in scores[0].warnings if scores else ():
@@ -197,6 +201,17 @@ class Scorer:
             folds += found
             passes += more
         return folds, passes
+
+    def _drifts(self, asked: Request, part: _Part) -> None:
+        """Says once which means move: no score tells a drift or a change of level from a mode."""
+        design = self.design
+        if self.looked or design.test is not None or asked.settings.flow:
+            return
+        self.looked = True
+        if design.folds >= 2 and part.blocks.n_blocks >= 2:
+            held = assign_folds(part.blocks, design.folds)
+            for said in drift_warning(part.blocks, part.lift, held):
+                self.refused.append(Refusal("every model", self.stream.spec.text, None, said))
 
     def _whole_pairs(
         self, asked: Request, lag: int, solution: Solution, dims: Sequence[int]

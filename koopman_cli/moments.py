@@ -317,6 +317,23 @@ class BlockMoments:
                 runs.append([r])
         return runs
 
+    def runs(self) -> NDArray[np.int64]:
+        """The run that each region is part of, numbered; -1 for a pooled remainder.
+
+        Blocks of one run have a gap between them. Where nothing is missing between neighbours
+        they are runs of their own: members of an ensemble, that share a trajectory.
+        """
+        found = np.full(len(self.is_block), -1, np.int64)
+        run, before = -1, -1
+        for r, is_block in enumerate(self.is_block):
+            if is_block:
+                same = before >= 0 and self.trajectory[before] == self.trajectory[r]
+                run += not (same and self.start[r] > self.stop[before])
+                before = r
+            if is_block or self.start[r] >= 0:
+                found[r] = run
+        return found
+
     def _grouped(self, groups: Sequence[Sequence[int]]) -> BlockMoments:
         taken = np.zeros(len(self.is_block), bool)
         rows: list[tuple[slice, bool]] = []

@@ -157,28 +157,25 @@ def singular_functions(
 
 
 def _about_runs(
-    parts: tuple[Matrix, Matrix, Matrix], u: Matrix, v: Matrix, offsets: Sequence[Offset]
+    parts: tuple[Matrix, Matrix, Matrix], u: Matrix, v: Matrix, away: Offset | None
 ) -> tuple[Matrix, Matrix, Matrix]:
     """Covariances of functions about the means of the runs, from those about their own mean."""
-    c00, c01, c11 = parts
-    for share, dx, dy in offsets:
-        f, g = dx @ u, dy @ v
-        c00 = c00 + share * np.outer(f, f)
-        c01 = c01 + share * np.outer(f, g)
-        c11 = c11 + share * np.outer(g, g)
-    return c00, c01, c11
+    if away is None:
+        return parts
+    f, g = away[0] @ u, away[1] @ v
+    return parts[0] + np.outer(f, f), parts[1] + np.outer(f, g), parts[2] + np.outer(g, g)
 
 
 def score_set(
-    u: Matrix, s: Matrix, v: Matrix, test: Moments, offsets: Sequence[Offset] = ()
+    u: Matrix, s: Matrix, v: Matrix, test: Moments, away: Offset | None = None
 ) -> FoldScore:
     """Score singular functions (in units of z of ``test``) on the moments of a set.
 
     VAMP-1 and VAMP-2 whiten again on this set and cannot see over-fitting; VAMP-E can.
-    ``offsets`` are those of a part of a run (:func:`koopman_cli.centring.offsets`).
+    ``away`` is the offset of a part of a run (:func:`koopman_cli.centring.offset`).
     """
     own = _through(test.covariances(), u, v)
-    c00, c01, c11 = _about_runs(own, u * test.scale[:, None], v * test.scale[:, None], offsets)
+    c00, c01, c11 = _about_runs(own, u * test.scale[:, None], v * test.scale[:, None], away)
     vampe = float(vamp_score(c00, c01, c11, s, r="E"))
     # A function that never moves on this set adds nothing to VAMP-1 and VAMP-2.
     moving = (np.diag(c00) > 1e-12) & (np.diag(c11) > 1e-12)
@@ -216,7 +213,7 @@ def score_nested(
     left: Matrix,
     right: Matrix,
     dims: Sequence[int],
-    offsets: Sequence[Offset] = (),
+    away: Offset | None = None,
 ) -> list[FoldScore]:
     r"""Scores of the models made of the first k functions, for several k at the cost of one.
 
@@ -235,8 +232,8 @@ def score_nested(
         Functions of the model, in the units of the features, slowest first.
     dims : sequence of int
         Numbers of functions, each at least 1 and at most k.
-    offsets : sequence of (share, (d,), (d,)), optional
-        Of a test set that is part of a run (:func:`koopman_cli.centring.offsets`).
+    away : two (d,) arrays, optional
+        Offset of a test set that is part of a run (:func:`koopman_cli.centring.offset`).
 
     Returns
     -------
@@ -246,10 +243,10 @@ def score_nested(
     widest = max(dims)
     a, b = left[:, :widest] / train.scale[:, None], right[:, :widest] / train.scale[:, None]
     seen, inner = _through(train.covariances(), a, b), _through(test.covariances(), a, b)
-    held = _about_runs(inner, left[:, :widest], right[:, :widest], offsets)
+    held = _about_runs(inner, left[:, :widest], right[:, :widest], away)
     factors = [_cholesky(m) for m in (seen[0], seen[2], held[0], held[2])]
     if any(f is None for f in factors):
-        return [_score_one(train, test, (left[:, :k], right[:, :k]), offsets) for k in dims]
+        return [_score_one(train, test, (left[:, :k], right[:, :k]), away) for k in dims]
     (t00, t01, t11), m = _between(factors[:2], held), _between(factors[:2], seen)[1]
     # Whether a part holds events is asked about its own mean.
     inside = _between(factors[:2], inner)[0]
@@ -297,6 +294,6 @@ def _between(factors: Sequence[Matrix | None], parts: tuple[Matrix, ...]) -> lis
 
 
 def _score_one(
-    train: Moments, test: Moments, functions: tuple[Matrix, Matrix], offsets: Sequence[Offset]
+    train: Moments, test: Moments, functions: tuple[Matrix, Matrix], away: Offset | None
 ) -> FoldScore:
-    return score_set(*singular_functions(train, *functions), test, offsets)
+    return score_set(*singular_functions(train, *functions), test, away)

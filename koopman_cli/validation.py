@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.centring import Offset, offsets
+from koopman_cli.centring import Offset, offset
 from koopman_cli.errors import KoopmanError, SupportError
 from koopman_cli.linalg import balanced, keep_pairs
 from koopman_cli.models.solve import Solution
@@ -37,13 +37,13 @@ UNEVEN = 2.2
 class Fold:
     """Moments of the training and of the held-out blocks, and how to solve the former.
 
-    offsets : of the held-out part of each run from the run (:func:`koopman_cli.centring.offsets`)
+    away : offset of held-out parts of runs (:func:`koopman_cli.centring.offset`)
     """
 
     train: Moments
     test: Moments
     solve: SolveMoments
-    offsets: tuple[Offset, ...] = ()
+    away: Offset | None = None
 
 
 def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list[int]]:
@@ -148,7 +148,7 @@ def fold_of(blocks: BlockMoments, held: Sequence[int], solve: SolveMoments) -> F
     """The fold that holds some blocks out and trains on all others."""
     rest = sorted(set(range(blocks.n_blocks)) - set(held))
     train, test = blocks.sum_joined(rest), blocks.sum_joined(held)
-    return Fold(train, test, solve, offsets(blocks, held, rest))
+    return Fold(train, test, solve, offset(blocks, held, rest))
 
 
 def score_dims(
@@ -195,7 +195,7 @@ def _by_dim(fold: Fold, dims: Sequence[int]) -> list[FoldScore]:
     wanted = sorted({k for k in counts if k})
     nothing = FoldScore(1.0, 1.0, 1.0)
     scores = (
-        score_nested(train, test, solution.left, solution.right, wanted, fold.offsets)
+        score_nested(train, test, solution.left, solution.right, wanted, fold.away)
         if wanted
         else []
     )

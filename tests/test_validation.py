@@ -102,26 +102,17 @@ def sides(runs: list[Floats], lag: int) -> tuple[Floats, Floats]:
 def held_out(
     blocks: BlockMoments, held: list[int], data: list[Floats], lag: int
 ) -> tuple[Floats, Floats, int]:
-    """Pairs of held-out blocks about their mean, and how many; what lies between that mean and
-    the mean of a run that was cut is one further row, as often as there are pairs of the run.
-    """
-    p, q = centred(runs_of(blocks, held, data), lag)
-    rows, owner = [(p, q)], blocks.trajectory[blocks.is_block]
+    """Held-out pairs, centred so that runs which were cut have the means of the whole runs."""
+    x, y = sides(runs_of(blocks, held, data), lag)
+    owner, middle = blocks.trajectory[blocks.is_block], [np.zeros(x.shape[1]) for _ in range(2)]
     for run in np.unique(owner[held]):
         every = [int(b) for b in np.flatnonzero(owner == run)]
-        own, rest = [b for b in every if b in held], [b for b in every if b not in held]
-        if rest:
-            x, y = sides(runs_of(blocks, own, data), lag)
-            more = sides(runs_of(blocks, rest, data), lag)
-            a, b = np.concatenate([x, more[0]]), np.concatenate([y, more[1]])
-            root = np.sqrt(len(x))
-            rows.append(
-                (
-                    root * (x.mean(axis=0) - a.mean(axis=0))[None],
-                    root * (y.mean(axis=0) - b.mean(axis=0))[None],
-                )
-            )
-    return (*(np.concatenate(side) for side in zip(*rows, strict=True)), len(p))
+        parts = [[b for b in every if (b in held) is inside] for inside in (True, False)]
+        pairs = [sides(runs_of(blocks, part, data), lag) for part in parts if part]
+        share = len(pairs[0][0]) / len(x)
+        for i in range(2):
+            middle[i] += share * np.concatenate([side[i] for side in pairs]).mean(axis=0)
+    return x - middle[0], y - middle[1], len(x)
 
 
 def slow_scores(
