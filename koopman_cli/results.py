@@ -14,6 +14,7 @@ from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time, with_objections
 from koopman_cli.analysis.projection import sample_pairs
+from koopman_cli.analysis.reservations import settled
 from koopman_cli.analysis.spectrum import Context, Verdict
 from koopman_cli.analysis.states import not_markovian
 from koopman_cli.analysis.windows import CURE, ONE_WAY, PERIODS, SHARED, objection
@@ -70,8 +71,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     # Crossings are asked of modes that hop between states, which those of a flow do not.
     said = () if request.settings.flow else judged.warnings
     warnings = [*found.warnings, *said, *noisy]
-    if scan is not None and not scan.converged:
-        warnings.append(f"lag {scan.reason}")
+    modes, unsettled = settled(modes, judged.certificates, scan, (context, found.solution.rank))
+    warnings += unsettled
     warnings += _asymmetric(found, values, windowed=stream.window > 0)
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not (
         any(_is_slow(mode, context) for mode in modes) or (values is None and judged.wandering)

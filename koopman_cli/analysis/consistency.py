@@ -35,6 +35,9 @@ UNLIKE = 2.5
 #: Factor by which a mode decays more slowly after the lag than within it that is too much.
 RISING = 3.0
 
+#: How the reservation begins that a timescale is a lower bound.
+AT_LEAST = "at least this long"
+
 #: Fewer blocks give no error.
 MIN_BLOCKS = 5
 
@@ -150,6 +153,28 @@ def still_rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
                 f"a timescale of this lag alone: from one to two lags it decays {length}, not "
                 f"within {here:.3g} (take a longer lag)"
             )
+    return told
+
+
+def rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
+    """Reversible modes (from 0) whose timescale is longer at twice the lag, and how much.
+
+    The factor must be above :data:`GROWS`, beyond three errors of r2: then the timescale is a
+    lower bound of what a longer lag or richer functions would give.
+
+    Examples
+    --------
+    >>> rising([Certificate(0.4, 0.01, 0.28 - 0.16, 0.01)], Lag(48, 48.0, "frames"))
+    {0: 'at least this long: 52.4 frames at this lag, 75.4 at twice the lag'}
+    """
+    told = {}
+    for i, one in enumerate(found):
+        double = one.r2 + one.value**2
+        if not (0 < one.value < 1 and 0 < double < 1) or one.r2 <= SHRINK_ERRORS * one.r2_error:
+            continue
+        here, there = (-k * lag.value / float(np.log(c)) for k, c in ((1, one.value), (2, double)))
+        if there > GROWS * here:
+            told[i] = f"{AT_LEAST}: {here:.3g} {lag.unit} at this lag, {there:.3g} at twice the lag"
     return told
 
 

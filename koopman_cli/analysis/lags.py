@@ -12,6 +12,9 @@ from koopman_cli.types import LagScan
 #: Relative change of a timescale at twice the lag that counts as constant.
 TOLERANCE = 0.1
 
+#: Correlations below so many times their noise tell no timescale.
+ABOVE_NOISE = 4.0
+
 
 def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
     """Lags 1, 2, 3, 4, 6, 8, 12, ... up to a fiftieth of the longest trajectory.
@@ -95,3 +98,49 @@ def _constant(here: NDArray[np.float64], there: NDArray[np.float64], lag: int) -
     watched = [i for i in range(min(2, len(here))) if here[i] > lag]
     change = np.abs(there[watched] / here[watched] - 1)
     return bool(np.all(change <= TOLERANCE))
+
+
+def rises_on(scan: LagScan, high: float, pairs: int, rank: int) -> tuple[int, float] | None:
+    r"""The longest lag that still tells, if the leading timescale there is above the one taken.
+
+    A slow rise passes the rule of a tenth per doubling at every lag far below the timescale:
+    1 and 2 frames differ by one frame's rise only. So the end of the scan is looked at as well.
+    A lag tells where the correlation c = exp(-s/t) is far above its noise, sqrt(rank t / pairs),
+    and ln t rises by more than two of its errors, sqrt((t (1 - c^2) - 2 s c^2) / pairs) t / (c s)
+    (Bartlett, of an exponential decay), by more than a fifth, and above ``high``, there and at the
+    lag before.
+
+    Parameters
+    ----------
+    scan : LagScan
+    high : float
+        Upper end of the interval of the leading timescale at the lag taken, in frames.
+    pairs, rank : int
+        Of the fit.
+
+    Returns
+    -------
+    (lag, timescale) or None
+        In frames.
+
+    Examples
+    --------
+    >>> times = np.array([[211.0], [218.0], [254.0], [350.0], [461.0]])
+    >>> scan = LagScan((1, 2, 8, 24, 48), times, 1, converged=True, reason="")
+    >>> rises_on(scan, 220.0, 60_000, 1)
+    (48, 461.0)
+    """
+    first = scan.lags.index(scan.chosen)
+    here = float(scan.timescales[first, 0])
+    later = [
+        (lag, float(t))
+        for lag, t in zip(scan.lags[first + 1 :], scan.timescales[first + 1 :, 0], strict=True)
+        if np.isfinite(t) and np.exp(-lag / t) > ABOVE_NOISE * np.sqrt(rank * t / pairs)
+    ]
+    if len(later) < 2 or not here > 0:
+        return None
+    (lag, t), before = later[-1], later[-2][1]
+    c = np.exp(-lag / t)
+    error = np.sqrt((t * (1 - c**2) - 2 * lag * c**2) / pairs) / (c * lag / t)
+    least = max(here * (1 + 2 * TOLERANCE), high * float(np.exp(2 * error)))
+    return (lag, t) if t > least and before > max(here * (1 + TOLERANCE), high) else None

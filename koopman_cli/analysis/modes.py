@@ -237,6 +237,21 @@ def with_objections(
     )
 
 
+def with_reservations(modes: Sequence[Mode], told: Mapping[int, str]) -> tuple[Mode, ...]:
+    """Modes (from 0) that keep their timescale and verdict, with what is to be known of both.
+
+    >>> mode = Mode(1, 0.9 + 0j, timescale=Quantity(9.5), verdict="resolved", reason="slow")
+    >>> with_reservations([mode], {0: "at least this long"})[0].reason
+    'slow; at least this long'
+    """
+    return tuple(
+        replace(mode, reason=f"{mode.reason}; {told[i]}")
+        if i in told and mode.verdict == "resolved" and mode.timescale is not None
+        else mode
+        for i, mode in enumerate(modes)
+    )
+
+
 def degenerate(modes: Sequence[Mode], intervals: Sequence[ModeInterval]) -> tuple[str, ...]:
     """Which resolved modes cannot be told apart; only the space they span is determined."""
     told = []

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from koopman_cli.analysis.consistency import AT_LEAST
 from koopman_cli.hints import completed, rank_command
 from koopman_cli.report.text import lag_text, number, quantity
 from koopman_cli.types import FitResult, Mode, ReadOptions
@@ -62,8 +63,18 @@ def _mode_words(result: FitResult) -> list[str]:
     timed = [m for m in found if m.timescale is not None]
     if timed:
         word = "it takes" if len(found) == 1 else "the slowest takes"
-        told.append(f"{word} {quantity(timed[0].timescale)}")
+        told.append(f"{word} {_bounded(timed[0], result)}")
     return told
+
+
+def _bounded(mode: Mode, result: FitResult) -> str:
+    """The timescale of a mode, as a lower bound where it rises with the lag."""
+    text = quantity(mode.timescale)
+    if AT_LEAST in mode.reason:
+        return f"at least {text} (not converged: still rising with the lag)"
+    if result.lag_scan is not None and not result.lag_scan.converged:
+        return f"{text} (the lag is not converged)"
+    return text
 
 
 def summary_sentences(result: FitResult) -> list[str]:

@@ -1,0 +1,59 @@
+"""Timescales that rise with the lag are told as lower bounds, and others are not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from systems import AR1, OU
+
+from koopman_cli import FitOptions, fit
+from koopman_cli.analysis.consistency import AT_LEAST
+from koopman_cli.report.words import summary_sentences
+
+GO_ON = "timescales go on rising"
+
+
+def rare(seed, frames=60_000):
+    """Jumps of timescale 736 frames seen through relaxation within 20 frames."""
+    rng = np.random.default_rng(seed)
+    side = 1.0 - 2.0 * (np.cumsum(rng.random(frames) < 0.5 / 736) % 2)
+    fast = np.zeros(frames)
+    kicks = rng.standard_normal(frames) * 0.3 * np.sqrt(1 - 0.95**2)
+    for i in range(1, frames):
+        fast[i] = 0.95 * fast[i - 1] + kicks[i]
+    return (side + fast)[:, None]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_slow_rise_is_warned_of(seed):
+    """Where every doubling changes the timescale by less than a tenth, but the end of the scan is
+    far above its start, the fit warns and its summary says "at least"; the truth is above.
+    """
+    result = fit(rare(seed), FitOptions(model="tica"))
+    assert result.lag_scan.converged
+    assert result.modes[0].timescale.high < 736
+    assert [w for w in result.warnings if w.startswith(GO_ON)]
+    assert AT_LEAST in result.modes[0].reason
+    assert "takes at least" in summary_sentences(result)[0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_markov_chain_does_not_rise(seed):
+    """A timescale that does not depend on the lag is not called a lower bound."""
+    for system in (AR1, OU):
+        result = fit(system.simulate(seed, 20_000)[0], FitOptions(model="tica"))
+        assert not [w for w in result.warnings if w.startswith(GO_ON)]
+        assert AT_LEAST not in result.modes[0].reason
+
+
+def test_a_lag_asked_for_has_the_reservation_too():
+    """Slow jumps behind noise at lag 48: the timescale at twice the lag is told, and "at least"."""
+    rng = np.random.default_rng(1)
+    state = np.cumsum(rng.random(60_000) < 0.004) % 2
+    x = state[:, None] + rng.standard_normal((60_000, 1)) * 0.35
+    asked = fit(x, FitOptions(model="tica", lag="48", dim="1"))
+    assert asked.modes[0].verdict == "resolved"
+    assert "at twice the lag" in asked.modes[0].reason
+    assert "takes at least" in summary_sentences(asked)[0]
+    bare = replace(asked, modes=(replace(asked.modes[0], reason="slow"),))
+    assert "at least" not in summary_sentences(bare)[0]
