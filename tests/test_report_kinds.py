@@ -18,14 +18,24 @@ from koopman_cli.report.drawing import LOOKS, style
 from koopman_cli.report.figures import KINDS, draw, encode_figure, save_figures
 from koopman_cli.report.molecules import drawn_bonds
 from koopman_cli.report.run import open_run, write_run
-from koopman_cli.types import ReadOptions
+from koopman_cli.types import CoherentSets, ReadOptions
 
 MM = 1 / 25.4
 
 
+def sets_of_points():
+    """Two sets of points, half a plane each, that a flow turned by a right angle."""
+    start = np.random.default_rng(0).uniform(-100, 100, (500, 2))
+    right = (start[:, 0] > 0).astype(float)
+    members = np.stack([right, 1 - right], axis=1)
+    shares = (right.mean(), 1 - right.mean())
+    end = start[:, ::-1] * (1, -1)
+    return CoherentSets(2, shares, (1.0, 1.0), ("x (km)", "y (km)"), start, end, members, members)
+
+
 @pytest.fixture(scope="module")
 def runs():
-    """Fits of the sample data: molecule, four wells, the same as arrays, flow, climate."""
+    """Fits of the sample data: molecule, four wells, the same as arrays, flow, climate; sets."""
     ala2 = ["sample_data/ala2/run1.h5", "sample_data/ala2/run2.h5"]
     prinz = FitOptions(model="edmd", settings={"basis": "gaussians"})
     enso = ReadOptions(anomaly="cycle:12", detrend="linear")
@@ -34,6 +44,7 @@ def runs():
         "prinz": fit(
             ["sample_data/prinz/prinz.npy"], prinz, read=ReadOptions(ensemble=True, dt="0.05")
         ),
+        "sets": made.result(coherent=sets_of_points()),
         "array": fit(list(np.load("sample_data/prinz/prinz.npy")), FitOptions(lag="2", dim="1")),
         "wake": fit(["sample_data/wake/wake.npz"]),
         "enso": fit(
@@ -47,6 +58,7 @@ def runs():
 EXPECTED = {
     "ala2": {"network", "ck", "structures", "features", "residuals", "states", "free-energy"},
     "prinz": {"network", "ck", "features", "residuals", "states", "eigenfunctions", "score"},
+    "sets": {"coherent-sets", "timescales", "score"},
     "array": {"spectrum", "coordinates", "features", "free-energy"},
     "wake": {"modes", "reconstruction", "singular-values", "forecast", "coordinates", "residuals"},
     "enso": {"modes", "reconstruction", "singular-values", "forecast", "coordinates", "residuals"},
@@ -66,6 +78,12 @@ def drawn_texts(figure):
     texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
     found = [(t.get_window_extent(), t.get_text()) for t in texts if id(t) not in never]
     return [(box, text) for box, text in found if box.width > 0 and box.height > 0]
+
+
+def test_every_kind_is_drawn_here(runs):
+    """The runs of this file together have data for every kind of figure there is."""
+    drawn = {kind for run in runs.values() for kind in KINDS if draw(run, kind) is not None}
+    assert drawn == set(KINDS)
 
 
 @pytest.mark.parametrize("name", list(EXPECTED))

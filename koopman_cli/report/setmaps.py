@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Margins and gaps in mm: left, right (colour bar), bottom, top, between panels.
-LEFT, RIGHT, BOTTOM, TOP, GAP = 17.0, 14.5, 8.5, 5.0, 2.5
+LEFT, RIGHT, BOTTOM, TOP, GAP = 17.0, 15.0, 9.5, 5.0, 2.5
 
 
 def coherent_sets(result: FitResult, width_mm: float = 85) -> Figure | None:
@@ -53,5 +53,5 @@ def coherent_sets(result: FitResult, width_mm: float = 85) -> Figure | None:
                 axes.set_title(title)
     height = sets.count * up + (sets.count - 1) * GAP
     bar = place(figure, LEFT + 2 * across + GAP + 2, BOTTOM, 2.2, height)
-    figure.colorbar(drawn, cax=bar, ticks=[0, 0.5, 1]).set_label("membership", labelpad=1)
+    figure.colorbar(drawn, cax=bar, ticks=[0, 0.5, 1]).set_label("membership", labelpad=2)
     return figure
