@@ -580,3 +580,10 @@ def test_a_decay_time_has_the_interval_of_its_rate():
     )
     time = found[0].timescale
     assert (time.low, time.value, time.high) == pytest.approx((1 / 0.19, 1 / 0.17, 1 / 0.15))
+
+
+def test_info_gives_calendar_months_as_dates():
+    """`koopman info` of monthly fields names the first and last month, not numbers of months."""
+    told = typed("info", SST).out
+    assert "time stamps: 1979-01 to 2019-12" in told
+    assert "time step: 1 month," in told

@@ -85,19 +85,38 @@ def _time_lines(item: Inspection) -> list[str]:
         step = "none known (--dt gives one)"
     else:
         origin = f", from {item.dt.origin}" if item.dt.origin else ""
-        step = f"{item.dt.value:g} {item.dt.unit or 'time units'}{origin}"
+        from koopman_cli.report.text import counted_unit
+
+        unit = counted_unit(item.dt.value, item.dt.unit) or "time units"
+        step = f"{item.dt.value:g} {unit}{origin}"
     lines = [f"  time step: {step}"]
     if item.time is not None:
-        lines.append(f"  time stamps: {item.time[0]:g} to {item.time[1]:g}")
+        unit = "" if item.dt is None else item.dt.unit
+        first, last = (_stamp(float(value), unit) for value in item.time)
+        lines.append(f"  time stamps: {first} to {last}")
     if item.segments > 1:
         lines.append(f"  contiguous stretches: {item.segments}")
     return lines
 
 
+def _stamp(value: float, unit: str) -> str:
+    """A time stamp; months that were counted from January of year 0 as year and month.
+
+    >>> _stamp(23748.0, "months"), _stamp(5.5, "ps")
+    ('1979-01', '5.5')
+    """
+    # A calendar is decoded to such months; nobody counts 12000 of them from elsewhere.
+    if unit != "months" or value < 12000:
+        return f"{value:g}"
+    return f"{int(value) // 12:04d}-{int(value) % 12 + 1:02d}"
+
+
 def _contents(item: Inspection) -> str:
     if item.atoms is not None:
-        return f"{item.atoms} atoms in {item.residues} residues, {item.dtype}"
-    return f"{item.columns} columns ({_some(item.names)}), {item.dtype}"
+        residues = f"{item.residues} residue{'' if item.residues == 1 else 's'}"
+        return f"{item.atoms} atoms in {residues}, {item.dtype}"
+    columns = f"{item.columns} column{'' if item.columns == 1 else 's'}"
+    return f"{columns} ({_some(item.names)}), {item.dtype}"
 
 
 def _some(names: tuple[str, ...], most: int = 8) -> str:

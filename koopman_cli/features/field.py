@@ -157,7 +157,11 @@ def field_delays(spec: str | None) -> Delays:
 
 
 def _describe(geometry: Geometry, valid: NDArray[np.bool_]) -> str:
-    size = " x ".join(f"{n} {a}" for n, a in zip(geometry.shape, geometry.axes, strict=True))
+    named = [
+        f"{a}s" if a == "point" and n != 1 else a
+        for n, a in zip(geometry.shape, geometry.axes, strict=True)
+    ]
+    size = " x ".join(f"{n} {a}" for n, a in zip(geometry.shape, named, strict=True))
     masked = len(valid) - int(valid.sum())
     land = f", {masked} masked (NaN at all times)" if masked else ""
     return f"{', '.join(geometry.variables)} on {size}, {len(valid)} cells{land}"

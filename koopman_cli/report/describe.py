@@ -44,10 +44,10 @@ CAPTIONS = {
         "training values that keep rising above them show over-fitting."
     ),
     "residuals": (
-        "Below: residual of each eigenpair, at zero where it is not told from an exact one. Above: "
-        "the eigenvalue with its 95% interval (blue); the certified range (grey) holds a true "
-        "eigenvalue if the residual is as estimated, the guaranteed range (light) at 95% whatever "
-        "its sampling error."
+        "Residual of each eigenpair, at zero where it is not told from an exact one. In an upper "
+        "panel, if any: the eigenvalue with its 95% interval (blue); the certified range (grey) "
+        "holds a true eigenvalue if the residual is as estimated, the guaranteed range (light) at "
+        "95% whatever its sampling error."
     ),
     "eigenfunctions": (
         "Mean of each slow function per bin; white is zero, grey was never visited. A mode is the "
@@ -55,8 +55,9 @@ CAPTIONS = {
     ),
     "free-energy": "Negative logarithm of the density of the frames, zero at its largest.",
     "coordinates": (
-        "Slow functions along the data, unit variance. A slow mode stays on a level and hops; "
-        "one single hop is no statistics."
+        "Functions of the modes along the data. An oscillation turns from its real into its "
+        "imaginary part; a slow mode without one stays on a level and hops, and one single hop is "
+        "no statistics."
     ),
     "features": (
         "Correlation with the input features, strongest first, with 95% intervals of the block "

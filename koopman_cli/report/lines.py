@@ -150,6 +150,8 @@ def timescales(
     if not shown or not np.isfinite(values[:, shown]).any():
         return None
     for i in shown:
+        if not np.isfinite(values[:, i]).any():
+            continue
         axes.plot(lags, values[:, i], "o-", color=colour(i), label=f"mode {i + 1}", markersize=3)
     axes.set_xscale("log")
     axes.set_yscale("log")

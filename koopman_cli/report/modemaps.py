@@ -51,8 +51,8 @@ def _interval(
 
 def mode_title(mode: Mode, time_unit: str) -> str:
     """Frequency (or period), and below it growth, with intervals and units."""
-    one = {"months": "month", "years": "year", "frames": "frame"}.get(time_unit, time_unit)
-    per = f" /{one}" if one not in ("", "time units") else ""
+    plural = time_unit in ("months", "years", "frames", "time units")
+    per = f" /{(time_unit or 'time unit').removesuffix('s' if plural else '-')}"
     if mode.frequency is not None:
         q = mode.frequency
         name = f"f = {_interval(q.value, q.low, q.high, per, 4)}"

@@ -149,7 +149,8 @@ def add_row(table: Table, cells: Sequence[str]) -> None:
 def _read_lines(result: FitResult) -> list[str]:
     read, lag = result.input, result.model.lag
     files = f"{len(read.files)} file{'s' if len(read.files) != 1 else ''}"
-    lines = [f"Read: {read.frames} frames from {files}, {read.features} features ({read.kind})"]
+    features = f"{read.features} feature{'s' if read.features != 1 else ''}"
+    lines = [f"Read: {read.frames} frames from {files}, {features} ({read.kind})"]
     lines += [f"  {path}: {frames} frames" for path, _, frames in read.files[:20]]
     if len(read.files) > 20:
         lines.append(f"  and {len(read.files) - 20} more files")

@@ -80,10 +80,10 @@ def _bounded(mode: Mode, result: FitResult) -> str:
 def summary_sentences(result: FitResult) -> list[str]:
     """Two or three sentences with numbers and 95% intervals."""
     if not result.slow:
-        head = "No slow mode was found in these features at this lag"
+        head = "No slow mode was found in these features"
         if is_flow(result):
             head = "No mode of this flow is resolved"
-        return [f"{head} ({lag_text(result.model.lag)})."]
+        return [f"{head}: lag {lag_text(result.model.lag)}."]
     parts = _flow_words(result) if is_flow(result) else _mode_words(result)
     gap = result.gap
     if gap is not None and gap.after is not None and gap.ratio is not None:
