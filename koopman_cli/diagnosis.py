@@ -14,6 +14,7 @@ from koopman_cli.analysis.certificate import (
     certificates,
     flow_residuals,
     ill_conditioned,
+    steady,
 )
 from koopman_cli.analysis.coherences import (
     Seen,
@@ -274,7 +275,7 @@ def _states(
         return None
 
 
-# ------------------------------------------------------------------ the projection pass
+# ------------------------------------------------ the projection pass and certificates
 
 
 @dataclass(frozen=True)
@@ -353,9 +354,6 @@ def _drifts(found: Estimate, view: View, passed: SlowPass) -> tuple[Drift | None
     return drifts(moments.merged_like(found.merged), view.solution, view.count)
 
 
-# ------------------------------------------------------------------ certificates
-
-
 def _held_out(
     found: Estimate, passed: SlowPass, view: View, trained: _Trained | None
 ) -> HeldOut | None:
@@ -397,4 +395,5 @@ def _examined(
     center = found.request.settings.center
     ill = ill_conditioned(found.merged, view.solution, view.count, center=center)
     modes = tuple(with_condition(m, ill=bool(i)) for m, i in zip(modes, ill, strict=False))
-    return modes, (INVARIANT_NOTE,) if residuals.invariant else ()
+    same = residuals.invariant and steady(found.merged, view.solution, view.dim)
+    return modes, (INVARIANT_NOTE,) if same else ()

@@ -66,6 +66,16 @@ def test_invariant_data_are_told():
     assert found.modes[0].verdict == "resolved"
 
 
+def test_a_decay_over_the_run_is_not_invariant():
+    """A wave beside a mode that decays to a twelfth along the run changes little from frame to
+    frame, but the result does not call such data invariant.
+    """
+    t = np.arange(400)
+    wave = [np.cos(0.3 * t), np.sin(0.3 * t), np.exp(-t / 160)]
+    x = np.column_stack(wave) + 1e-3 * np.random.default_rng(0).standard_normal((400, 3))
+    assert INVARIANT_NOTE not in fit(x, FitOptions(model="dmd", lag="1", dim="3")).notes
+
+
 def test_smallest_residual_is_below_every_own():
     """At an eigenvalue the pseudospectrum lies at or below the residual of its own function."""
     moments = pendulum_moments()

@@ -56,6 +56,9 @@ LARGE_CONDITION = 5.0
 #: Relative change of the variance of a function from x to y below which data are invariant.
 INVARIANT = 0.02
 
+#: Factor between the sizes of a function at the start and at the end of steady data.
+STEADY = 2.0
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -306,6 +309,29 @@ def flow_residuals(fresh: Moments, solution: Solution, count: int) -> FlowResidu
         weights[-1] = offset / (1 - value) if value != 1 else 0.0
         residuals[j], drifts[j] = _residual(small, weights, complex(value))
     return FlowResiduals(residuals, bool(np.median(drifts) < INVARIANT) if k else False)
+
+
+def steady(blocks: BlockMoments, solution: Solution, count: int) -> bool:
+    """Whether each leading function has about the same size in the first and last third.
+
+    From one frame to the next a mode that decays over the whole run hardly changes; over the
+    run it does, and then the data are not invariant. Within a factor :data:`STEADY`.
+
+    Parameters
+    ----------
+    blocks : BlockMoments
+        Of the lifted features, in order of time.
+    solution : Solution
+    count : int
+    """
+    third = max(blocks.n_blocks // 3, 1)
+    parts = (range(third), range(blocks.n_blocks - third, blocks.n_blocks))
+    left = solution.left[:, :count]
+    first, last = (
+        np.diagonal(blocks.sum_blocks(part).projected(solution.mean_x, left).xx)[:-1]
+        for part in parts
+    )
+    return bool(np.all((first < STEADY * last) & (last < STEADY * first)))
 
 
 def _residual(m: Moments, g: NDArray[np.complex128], value: complex) -> tuple[float, float]:
