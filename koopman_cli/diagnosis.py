@@ -164,9 +164,9 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     seen_once = _once(found, view)
     modes = with_objections(modes, seen_once, overrule=True)
     rising = still_rising(certified or (), context.lag)
-    modes = with_objections(modes, rising)
-    levels = {i for i, why in seen_once.items() if is_level(why)}
-    unmeasured = tuple(levels | (rising.keys() - seen_once.keys()))
+    before, modes = modes, with_objections(modes, rising)
+    changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
+    unmeasured = tuple(changed | {i for i, why in seen_once.items() if is_level(why)})
     gap = spectral_gap(effect, context.floor, [*barred, *seen_once, *rising])
     if values is None:
         gap = replace(gap, reason=gap.reason.replace("of timescales", "of ln s"))

@@ -24,7 +24,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.hints import rank_command
 from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
-from koopman_cli.models.solve import Solution
+from koopman_cli.models.solve import Solution, reproduced
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.request import Request
 from koopman_cli.types import (
@@ -309,6 +309,8 @@ def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
     """
     told, rank = score.vampe, found.request.settings.pod_rank
     if told.test is None or not told.below((1 + told.train) / 2):
+        return ()
+    if reproduced(found.blocks.total(), center=found.request.settings.center):
         return ()
     scores = (
         f"VAMP-E is {told.train:.3g} on the training data and {told.test:.3g} on held-out data (1: "

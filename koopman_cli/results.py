@@ -45,6 +45,7 @@ NONE_SLOW = "no slow mode in these features at this lag"
 NO_MODE = "no mode of this flow is resolved, each for the reason beside it"
 UNSUPPORTED = "no mode of this flow that held-out snapshots support"
 UNCHECKED = "no folds: modes are checked on held-out blocks, in the POD modes of all frames"
+UNMEASURED = "what is slow is not resolved, for the reason beside each mode"
 OUTLASTS = "no slow mode is resolved: the slowest motion is not told from a random walk"
 
 #: Lagged pairs that coherent sets are drawn with.
@@ -88,8 +89,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     if none_slow:
         flow = UNSUPPORTED if unsupported else NO_MODE
         warnings.append(flow if request.settings.flow else NONE_SLOW)
-    elif judged.wandering and not any(mode.verdict == "resolved" for mode in modes):
-        warnings.append(OUTLASTS)
+    elif not any(mode.verdict == "resolved" for mode in modes):
+        warnings += [OUTLASTS] if judged.wandering else [UNMEASURED] if judged.unmeasured else []
     states = None if gap is None or none_slow else judged.states
     warnings += [*stream.overlapping(lag), *not_markovian(states)]
     all_resolved = all(mode.verdict == "resolved" for mode in modes)

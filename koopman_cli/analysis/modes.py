@@ -149,7 +149,8 @@ def _certified(mode: Mode, found: Certificate) -> Mode:
 
 def _ends(interval: tuple[float, float]) -> dict[str, Any]:
     """No reversible process has an eigenvalue beyond 1 or -1."""
-    return {"low": max(interval[0], -1.0), "high": min(interval[1], 1.0)}
+    low, high = np.clip(interval, -1.0, 1.0).tolist()
+    return {"low": low, "high": high}
 
 
 def with_residuals(modes: Sequence[Mode], found: FlowResiduals) -> tuple[Mode, ...]:
