@@ -18,7 +18,7 @@ from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.bound import Bound, lifted_moments
 from koopman_cli.candidates import Candidate, Refusal
 from koopman_cli.errors import SupportError
-from koopman_cli.estimate import slowest_timescale
+from koopman_cli.estimate import merge_blocks, slowest_timescale
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution
@@ -167,7 +167,7 @@ class Scorer:
         used = self._whole_pairs(asked, part.lag, solution, dims)
         folds, more = self._folds(bound, lift)
         self.readings += more
-        self._drifts(asked, part)
+        self._drifts(asked, part, solution)
         total = part.blocks.total()
         scores = score_dims(total, bound.solve, folds, used, part.blocks.n_blocks)
         for said in scores[0].warnings if scores else ():
@@ -202,15 +202,16 @@ class Scorer:
             passes += more
         return folds, passes
 
-    def _drifts(self, asked: Request, part: _Part) -> None:
+    def _drifts(self, asked: Request, part: _Part, solution: Solution) -> None:
         """Says once which means move: no score tells a drift or a change of level from a mode."""
         design = self.design
         if self.looked or design.test is not None or asked.settings.flow:
             return
         self.looked = True
-        if design.folds >= 2 and part.blocks.n_blocks >= 2:
-            held = assign_folds(part.blocks, design.folds)
-            for said in drift_warning(part.blocks, part.lift, held):
+        blocks, _ = merge_blocks(part.blocks, slowest_timescale(solution, part.lag), part.lag)
+        if design.folds >= 2 and blocks.n_blocks >= 2:
+            held = assign_folds(blocks, design.folds)
+            for said in drift_warning(blocks, part.lift, held):
                 self.refused.append(Refusal("every model", self.stream.spec.text, None, said))
 
     def _whole_pairs(
