@@ -311,10 +311,10 @@ def drift(blocks: BlockMoments, names: Sequence[str], folds: Sequence[Sequence[i
     error = spread / np.sqrt(pairs.mean())
     moving = error > 1e-12 * (np.abs(means.mean(axis=0)) + error)
     # Three errors for one feature and fold; among many a few exceed three by chance.
-    from scipy import stats
+    from scipy.special import ndtr, stdtrit
 
-    level = stats.norm.sf(3) / max(1, len(names) * len(folds))
-    limit = float(stats.t.isf(level, freedom))
+    level = float(ndtr(-3.0)) / max(1, len(names) * len(folds))
+    limit = float(-stdtrit(freedom, level))
     found: set[int] = set()
     for held in folds:
         inside = np.isin(np.arange(len(means)), list(held))
