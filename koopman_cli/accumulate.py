@@ -28,6 +28,7 @@ from koopman_cli.liftedtiles import LiftedRun, suits
 from koopman_cli.linalg import balanced, condition, power_of_two
 from koopman_cli.memory import check_moments
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import counted
 from koopman_cli.sums import Sums
 from koopman_cli.tiles import SegmentRun, WeightedRun, bundles
 from koopman_cli.types import Progress, no_progress
@@ -248,7 +249,7 @@ def accumulate(
         )
     if width > max(stream.n_frames, WIDE):
         raise SupportError(
-            f"{stream.n_frames} frames cannot support {width} functions",
+            f"{counted(stream.n_frames, 'frame')} cannot support {counted(width, 'function')}",
             "take fewer features (koopman features lists them), --select fewer atoms, or more data",
         )
     check_moments(width, len(lags), len(plan.is_block), device)

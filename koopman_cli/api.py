@@ -29,6 +29,7 @@ from koopman_cli.flow.space import describe_flow
 from koopman_cli.heldout import open_test
 from koopman_cli.hints import completed, fewer_features
 from koopman_cli.models import DEFAULTS
+from koopman_cli.nouns import lag_text, times
 from koopman_cli.request import Request
 from koopman_cli.results import analyse
 from koopman_cli.showcase import with_showcase
@@ -160,7 +161,7 @@ def _features_of(test: Opened | None, lag: int) -> FeatureStream | None:
 
 def _told(result: FitResult, found: Estimate, task: _Task, test: FeatureStream | None) -> FitResult:
     """The result with what was chosen for it, and what every step warned of."""
-    passes = f"data read {_times(found.passes + (task.scan is not None))} for moments"
+    passes = f"data read {times(found.passes + (task.scan is not None))} for moments"
     of_test = () if test is None else (*test.warnings, *test.too_short(found.lag))
     return replace(
         result,
@@ -242,17 +243,11 @@ def _scan_notes(scan: LagScan | None, stream: FeatureStream) -> tuple[str, ...]:
     if scan is None:
         return ()
     lag = make_lag(scan.chosen, stream.dt)
-    in_time = "" if lag.unit == "frames" else f" ({lag.value:g} {lag.unit})"
-    frames = "1 frame" if scan.chosen == 1 else f"{scan.chosen} frames"
-    return (f"lag {frames}{in_time}: {scan.reason}",)
+    return (f"lag {lag_text(lag)}: {scan.reason}",)
 
 
 def _dim_notes(found: Estimate) -> tuple[str, ...]:
     return () if found.dims is None else (f"dim {found.dim}: {found.dims.reason}",)
-
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
 
 
 def _unique(*texts: str) -> tuple[str, ...]:

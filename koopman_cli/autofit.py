@@ -12,6 +12,7 @@ from koopman_cli.candidates import ScoreTable
 from koopman_cli.choice import NOTHING
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.nouns import counted
 from koopman_cli.scores import DIMS, GridOptions, auto_lag, score_grid
 from koopman_cli.source import Source, open_source
 from koopman_cli.types import FitResult, Progress, ReadOptions, no_progress
@@ -85,7 +86,7 @@ def auto_fit(
         settings=best.settings if options.model == "auto" else options.settings,
     )
     result = fit(source, chosen, read=read, progress=progress, command=command)
-    said = f"{len(table.cells)} cells scored: {found.reason}"
+    said = f"{counted(len(table.cells), 'cell')} scored: {found.reason}"
     empty = found.cell is None and found.reason.startswith(NOTHING)
     return replace(
         result,

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
+from koopman_cli.nouns import counted
 
 #: Fine blocks aimed at; they are merged later, when the slowest timescale is known.
 N_BLOCKS = 100
@@ -152,7 +153,7 @@ def plan_blocks(
     longest = max((int(b - a) for part in segments for a, b in part), default=0)
     if longest <= reach:
         raise DataError(
-            f"lag {reach}: the longest trajectory has {longest} frames",
+            f"lag {reach}: the longest trajectory has {counted(longest, 'frame')}",
             f"the largest usable lag is {max(longest - 1, 0)}",
         )
     gap = 2 * reach + window

@@ -19,6 +19,7 @@ from koopman_cli.models.base import LIFT_FRAMES
 from koopman_cli.models.solve import Solution
 from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.nouns import counted
 from koopman_cli.request import Request
 from koopman_cli.types import Lift
 from koopman_cli.validation import Fold, assign_folds, fold_of, make_folds
@@ -47,7 +48,8 @@ def lifted_moments(
     rank = request.solve(blocks.total(), precision, blocks.eps).rank
     if effective < 10 * rank:
         raise SupportError(
-            f"Koopman reweighting leaves {effective:.0f} effective frames for {rank} functions",
+            f"Koopman reweighting leaves {effective:.0f} effective frames for "
+            f"{counted(rank, 'function')}",
             "leave out --set tica.reweight=true, or take fewer features",
         )
     weighted, precision = accumulate(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from koopman_cli.nouns import plural
 from koopman_cli.types import Lag, Score
 
 
@@ -70,7 +71,7 @@ def told(refusals: Sequence[Refusal]) -> list[str]:
         at += [r.lag] if r.lag is not None and r.lag not in at else []
     found = []
     for (model, features, said), at in lags.items():
-        where = f", lag{'s' if len(at) > 1 else ''} {', '.join(map(str, at))}" if at else ""
+        where = f", {plural(len(at), 'lag')} {', '.join(map(str, at))}" if at else ""
         found.append(f"{model} on {features}{where}: {said}")
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from koopman_cli.candidates import Candidate, Difference, Recommendation
+from koopman_cli.nouns import counted, verb
 from koopman_cli.types import Lag
 from koopman_cli.validation import pick_simplest
 
@@ -87,8 +88,11 @@ def _recommend_at(
     taken = index[found.taken]
     cell, score = cells[taken], cells[taken].score
     if score.poor_folds > repeats:
-        many = f"{score.poor_folds} of {len(score.vampe.folds)} folds"
-        reason = f"{many} hold too few events to judge {describe(cell)}, the simplest good cell"
+        many = f"{score.poor_folds} of {counted(len(score.vampe.folds), 'fold')}"
+        reason = (
+            f"{many} {verb(score.poor_folds, 'hold')} too few events to judge {describe(cell)}, "
+            "the simplest good cell"
+        )
         return Recommendation(lag, None, reason)
     if cell.floor is not None and not above_floor(cell, cell.floor):
         score_there = 1 + cell.floor**2
@@ -155,7 +159,7 @@ def shaky_lags(cells: Sequence[Candidate], frames: int) -> tuple[str, ...]:
         if count < FEWEST_EFFECTIVE:
             held = "less than one effective block" if count < 1 else f"{count:.1f} effective blocks"
             said.append(
-                f"lag {lag.frames} frames: {held} (of three slowest timescales; "
+                f"lag {counted(lag.frames, 'frame')}: {held} (of three slowest timescales; "
                 f"{FEWEST_EFFECTIVE} are needed); error bars of scores are not to be trusted"
             )
     return tuple(said)

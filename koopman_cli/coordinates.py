@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.domain import leverage
 from koopman_cli.errors import DataError, SupportError, UsageError, did_you_mean
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.nouns import counted, verb
 from koopman_cli.results import project
 from koopman_cli.source import (
     Source,
@@ -39,8 +40,8 @@ class Transformed:
     def warnings(self) -> tuple[str, ...]:
         """What was noticed; complete once every trajectory has been read."""
         return self.stream.warnings + tuple(
-            f"{run.label}: {far} of {run.frames} frames lie outside the domain where the model was "
-            "trained; their coordinates are extrapolated"
+            f"{run.label}: {far} of {counted(run.frames, 'frame')} {verb(far, 'lie')} outside the "
+            "domain where the model was trained; their coordinates are extrapolated"
             for run, far in zip(self.runs, self.outside, strict=True)
             if far > EXPECTED_OUTSIDE * run.frames
         )
@@ -164,7 +165,8 @@ def _features_of(
         stream = FeatureStream.from_arrays(arrays)
     if stream.n_features != len(model.features.names):
         raise DataError(
-            f"the input has {stream.n_features} features, the model {len(model.features.names)}",
+            f"the input has {counted(stream.n_features, 'feature')}, the model "
+            f"{len(model.features.names)}",
             "give the features the model was fitted on",
         )
     return stream

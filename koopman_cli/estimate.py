@@ -26,6 +26,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution, reproduced
 from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.nouns import counted, verb
 from koopman_cli.request import Request
 from koopman_cli.types import (
     DimChoice,
@@ -109,8 +110,8 @@ def check_lag(lag: int, stream: FeatureStream) -> None:
         raise UsageError(f"lag {lag}: a lag is at least one frame", "for example --lag 10")
     if lag >= longest:
         raise DataError(
-            f"lag {lag} frames: the longest trajectory has {longest} frames",
-            f"the largest usable lag is {max(longest - 1, 0)} frames",
+            f"lag {counted(lag, 'frame')}: the longest trajectory has {counted(longest, 'frame')}",
+            f"the largest usable lag is {counted(max(longest - 1, 0), 'frame')}",
         )
 
 
@@ -204,7 +205,10 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
     solution = request.refined(stream, lift, lag, solution)
     notes, warnings = list(request.settings.notes(lift)), list(stream.too_short(lag))
     if solution.rank * 2 > total.n and not request.ridge:
-        warnings.append(f"{total.n:g} pairs for {solution.rank} functions: expect over-fitting")
+        warnings.append(
+            f"{counted(total.n, 'pair', 'g')} for {counted(solution.rank, 'function')}: expect "
+            "over-fitting"
+        )
     longest = max(int(b - a) for part in stream.segments for a, b in part)
     slowest = slowest_timescale(solution, lag)
     merged, unreliable = merge_blocks(blocks, slowest, lag, longest)
@@ -214,7 +218,8 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
         warnings.append(unreliable)
     if weighting is not None:
         notes.append(
-            f"Koopman reweighting: {weighting.effective:.0f} effective of {total.n:.0f} pairs"
+            f"Koopman reweighting: {weighting.effective:.0f} effective of "
+            f"{counted(total.n, 'pair', '.0f')}"
         )
         if weighting.negative > 0:
             warnings.append(
@@ -319,7 +324,7 @@ def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
     pairs = found.blocks.total().n
     # Noise in r functions of n pairs adds about r^2 / n to the training score.
     if told.train - told.test > CHANCE * rank**2 / pairs:
-        chance = f"{rank} {'function' if rank == 1 else 'functions'}, {pairs:g} pairs"
+        chance = f"{counted(rank, 'function')}, {counted(pairs, 'pair', 'g')}"
         said = (
             f"{scores}, more than over-fitting explains ({chance}): the data change along the way, "
             "and one linear model does not describe them"
@@ -362,12 +367,13 @@ def _about_folds(
     if folds is not None:
         warnings += fewer_folds(folds, blocks)
         if folds >= 2 and blocks >= 2:
-            notes.append(f"{score.folds} folds of {blocks} blocks")
+            notes.append(f"{counted(score.folds, 'fold')} of {counted(blocks, 'block')}")
             held = assign_folds(found.merged, folds)
             warnings += drift_warning(found.merged, found.lift, held)
     if score.poor_folds > 1:
         warnings.append(
-            f"{score.poor_folds} of {score.folds} folds hold too few events to judge the model"
+            f"{score.poor_folds} of {counted(score.folds, 'fold')} "
+            f"{verb(score.poor_folds, 'hold')} too few events to judge the model"
         )
     return tuple(notes), tuple(warnings)
 

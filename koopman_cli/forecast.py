@@ -18,6 +18,7 @@ from koopman_cli.errors import ResourceError, SupportError, UsageError, did_you_
 from koopman_cli.features.design import Design
 from koopman_cli.geometry import Geometry, scatter
 from koopman_cli.models.dmd import complex_columns
+from koopman_cli.nouns import counted
 from koopman_cli.store.atomic import refusals, sibling, sync_directory
 from koopman_cli.types import FitResult, Flow, Model
 from koopman_cli.units import CALENDAR, SECONDS, convert, parse_time
@@ -141,7 +142,7 @@ def _check_size(count: int, flow: Flow) -> None:
     size = count * len(flow.modes) * flow.known.dtype.itemsize
     if size > LARGEST:
         raise ResourceError(
-            f"{count} fields of {len(flow.modes)} cells take {size / 2**30:.1f} GiB",
+            f"{count} fields of {counted(len(flow.modes), 'cell')} take {size / 2**30:.1f} GiB",
             "take fewer steps at a time",
         )
 
@@ -184,7 +185,8 @@ def reconstruction(result: FitResult) -> FieldSeries:
     assert shown is not None
     if len(flow.labels) > 1:
         raise SupportError(
-            f"{len(flow.labels)} trajectories have no common time", "fit and reconstruct them apart"
+            f"{counted(len(flow.labels), 'trajectory')} have no common time",
+            "fit and reconstruct them apart",
         )
     _check_size(len(shown.values), flow)
     psi = shown.values[:, : flow.last.shape[1]].astype(np.complex128)

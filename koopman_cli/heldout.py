@@ -14,6 +14,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.io.samefile import find_twins
 from koopman_cli.io.times import agree
+from koopman_cli.nouns import counted, timed
 from koopman_cli.source import Opened, are_paths, check_twins, stamp
 from koopman_cli.types import Progress, ReadOptions
 
@@ -104,7 +105,8 @@ def _like(stream: FeatureStream, test: FeatureStream) -> FeatureStream:
         raise UsageError("a test set of arrays for a field", "save it to a file of the same grid")
     if test.n_features != stream.n_features:
         raise DataError(
-            f"the test set has {test.n_features} columns, the training set {stream.n_features}",
+            f"the test set has {counted(test.n_features, 'column')}, the training set "
+            f"{stream.n_features}",
             "give a test set of the same columns in the same order",
         )
     if test.dtype.kind == "c" and stream.dtype.kind != "c":
@@ -124,5 +126,5 @@ def _same_step(stream: FeatureStream, test: FeatureStream) -> Sequence[str]:
     if known is None:
         return ()
     has, lacks = (trained, tested) if stream.dt is not None else (tested, trained)
-    step = f"{known.value:g} {known.unit}".strip()
+    step = timed(known.value, known.unit, "g")
     return (f"{lacks} has no time step; it is taken to be the {step} of {has}",)

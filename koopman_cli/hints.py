@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from koopman_cli.errors import SupportError
+from koopman_cli.nouns import counted
 from koopman_cli.types import FeatureSpec, ReadOptions
 
 #: What stands for the input until it is known how that was given.
@@ -97,6 +98,6 @@ def fewer_features(
             raise
         command = f"koopman fit {located(paths or ['PATH'], read, {**more, 'features': 'rmsd'})}"
         raise SupportError(
-            f"{error} of {spec.text} ({len(spec.names)} columns)",
+            f"{error} of {spec.text} ({counted(len(spec.names), 'column')})",
             f"take fewer residues (--select), more data, or a single column: {command}",
         ) from error

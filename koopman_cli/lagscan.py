@@ -27,6 +27,7 @@ from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import counted
 from koopman_cli.request import Request
 from koopman_cli.types import Lag, Lift
 from koopman_cli.units import make_lag
@@ -127,10 +128,10 @@ def scan_timescales(
         )
     if not all(reliable):
         shaky = [g for g, fine in zip(ordered, reliable, strict=True) if not fine]
-        span = f"{shaky[0]}" if len(shaky) == 1 else f"{shaky[0]} to {shaky[-1]}"
+        start = f"{shaky[0]} to " if len(shaky) > 1 else ""
+        span = start + counted(shaky[-1], "frame")
         warnings.append(
-            f"bands at lag {span} frames are unreliable: fewer than 20 blocks of three slowest "
-            "timescales"
+            f"bands at lag {span} are unreliable: fewer than 20 blocks of three slowest timescales"
         )
     return LagBands(
         request.name,
@@ -184,7 +185,7 @@ class _Failures:
         if not solved.any():
             lag, error = next(iter(self.found.items()))
             raise SupportError(
-                f"no model at any lag: lag {lag} frames: {error}",
+                f"no model at any lag: lag {counted(lag, 'frame')}: {error}",
                 "take shorter lags, fewer features or more data",
             )
 
@@ -199,7 +200,7 @@ class _Failures:
 def _lags_named(lags: list[int]) -> str:
     """Lags in frames, the ends of many."""
     if len(lags) > 6:
-        return f"{len(lags)} lags from {lags[0]} to {lags[-1]} frames"
+        return f"{counted(len(lags), 'lag')} from {lags[0]} to {counted(lags[-1], 'frame')}"
     return f"lag {', '.join(map(str, lags))} frames"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from koopman_cli.errors import ResourceError
+from koopman_cli.nouns import counted, verb
 
 #: Share of the free memory that a fit may plan for.
 SHARE = 0.8
@@ -104,7 +105,8 @@ def check_fits(functions: int, regions: int, frames: int, device: Any = None) ->
         low, high = (middle, high) if predicted(middle, regions, frames) <= free else (low, middle)
     fits = f"--set kedmd.landmarks={low} would fit" if low >= 10 else "free some memory"
     raise ResourceError(
-        f"{functions} landmarks need about {_gigabytes(needed)}; {_gigabytes(free)} may be used",
+        f"{counted(functions, 'landmark')} {verb(functions, 'need')} about {_gigabytes(needed)}; "
+        f"{_gigabytes(free)} may be used",
         fits,
     )
 
@@ -122,7 +124,8 @@ def check_moments(functions: int, lags: int, regions: int, device: Any = None) -
     free = int(SHARE * available(device))
     if needed > free:
         raise ResourceError(
-            f"moments of {functions} functions need about {_gigabytes(needed)} of memory; "
+            f"moments of {counted(functions, 'function')} {verb(functions, 'need')} about "
+            f"{_gigabytes(needed)} of memory; "
             f"{_gigabytes(free)} may be used",
             "take fewer features (koopman features lists them), or --select fewer atoms",
         )

@@ -26,6 +26,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.flow.verdicts import flow_verdicts, noise_warnings
 from koopman_cli.lifts import apply
 from koopman_cli.linalg import keep_pairs
+from koopman_cli.nouns import counted
 from koopman_cli.types import (
     CoherentSets,
     FitResult,
@@ -183,7 +184,7 @@ def _unseen_gap(
         return []
     if np.any(values.imag != 0) or not values[-1].real > max(floor or 0.0, np.exp(-1.0)):
         return []
-    who = "the only function is" if count == 1 else f"all {count} functions are"
+    who = "the only function is" if count == 1 else f"all {counted(count, 'function')} are"
     told = (
         f"{who} slow, so no gap after it can be seen: --model edmd takes further functions of the "
         f"same columns; without a gap, koopman states RUN --count {count + 1}"

@@ -27,6 +27,7 @@ from koopman_cli.gridwork import Order, pieces, work_here, work_in_processes
 from koopman_cli.heldout import open_test, refuse_shared
 from koopman_cli.io import open_trajectories
 from koopman_cli.models import DEFAULTS, family
+from koopman_cli.nouns import lag_text
 from koopman_cli.request import Request
 from koopman_cli.source import Source, check_unchanged, contents, open_source, summarize
 from koopman_cli.store.journal import Journal
@@ -251,8 +252,7 @@ def auto_lag(
         return 1, "lag 1 frame: of a field, one step"
     scan = scan_lags(stream, Request.of("tica", precision=precision, progress=progress))
     lag = make_lag(scan.chosen, stream.dt)
-    in_time = "" if lag.unit == "frames" else f" ({lag.value:g} {lag.unit})"
-    return scan.chosen, f"lag {scan.chosen} frames{in_time}: {scan.reason}"
+    return scan.chosen, f"lag {lag_text(lag)}: {scan.reason}"
 
 
 def default_models(paths: Sequence[str], read: ReadOptions) -> tuple[str, ...]:

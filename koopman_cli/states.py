@@ -24,6 +24,7 @@ from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
 from koopman_cli.models.solve import solve
+from koopman_cli.nouns import counted
 from koopman_cli.source import reopen, told_input
 from koopman_cli.store.states import STATES, save_states
 from koopman_cli.types import (
@@ -139,7 +140,9 @@ def assign_states(
     asked = replace(_question(result, passed, (values, chosen_by)), between=between)
     states = find_states(passed, asked, progress)
     if result.gap is None or result.gap.after is None or result.gap.after + 1 < n:
-        unsure = f"no spectral gap supports {n} states: they divide what may be one basin"
+        unsure = (
+            f"no spectral gap supports {counted(n, 'state')}: they divide what may be one basin"
+        )
         states = replace(states, warnings=(*states.warnings, unsure))
     states = replace(states, warnings=(*states.warnings, *not_markovian(states)))
     simplex = np.asarray(states.matrix, np.float64)
@@ -174,7 +177,7 @@ def _check_modes(result: FitResult, values: NDArray[np.complex128], m: int) -> N
         )
     if m > len(values):
         raise UsageError(
-            f"{m + 1} states need {m} slow functions; the model has {len(values)}",
+            f"{counted(m + 1, 'state')} need {m} slow functions; the model has {len(values)}",
             f"take --count {len(values) + 1} or fewer",
         )
     if np.any(values[:m].imag != 0) or np.any(values[:m].real <= 0):
@@ -201,7 +204,7 @@ def read_again(
     stream = reopen(paths, result.model.features, read, progress).cached()
     if stream.n_frames != result.input.frames:
         raise DataError(
-            f"{paths[0]}: the run was fitted to {result.input.frames} frames, "
+            f"{paths[0]}: the run was fitted to {counted(result.input.frames, 'frame')}, "
             f"now there are {stream.n_frames}",
             "fit again",
         )

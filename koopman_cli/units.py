@@ -11,6 +11,7 @@ import re
 from fractions import Fraction
 
 from koopman_cli.errors import UsageError
+from koopman_cli.nouns import counted, timed
 from koopman_cli.types import Lag, TimeStep
 
 #: Seconds per unit, exact so that 5 ns are 5000 ps.
@@ -98,7 +99,7 @@ def convert(value: float, unit: str, to: str) -> float:
 def _nearest(exact: float, dt: TimeStep) -> str:
     below = max(1, math.floor(exact))
     pair = (below, below + 1)
-    return " or ".join(f"{n * dt.value:g}{dt.unit} ({n} frames)" for n in pair)
+    return " or ".join(f"{n * dt.value:g}{dt.unit} ({counted(n, 'frame')})" for n in pair)
 
 
 def parse_frames(text: str, dt: TimeStep | None, what: str = "lag") -> int:
@@ -145,7 +146,7 @@ def parse_frames(text: str, dt: TimeStep | None, what: str = "lag") -> int:
         )
     if dt.unit not in (CALENDAR if unit in CALENDAR else SECONDS):
         raise UsageError(
-            f"{what} {text}: the time step ({dt.value:g} {dt.unit or 'without a unit'}) "
+            f"{what} {text}: the time step ({timed(dt.value, dt.unit or 'without a unit', 'g')}) "
             "has no unit that converts",
             "add --dt with a unit (for example --dt 10ps), or give frames without a unit",
         )
@@ -153,7 +154,7 @@ def parse_frames(text: str, dt: TimeStep | None, what: str = "lag") -> int:
     frames = round(exact)
     if abs(exact - frames) > 1e-6 * max(1.0, abs(exact)):
         raise UsageError(
-            f"{what} {text}: not a multiple of the time step {dt.value:g} {dt.unit}",
+            f"{what} {text}: not a multiple of the time step {timed(dt.value, dt.unit, 'g')}",
             f"nearest: {_nearest(exact, dt)}",
         )
     return frames

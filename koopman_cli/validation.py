@@ -19,6 +19,7 @@ from koopman_cli.errors import KoopmanError, SupportError
 from koopman_cli.linalg import balanced, keep_pairs
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.nouns import are, counted, verb
 from koopman_cli.scoring import FoldScore, score_nested
 from koopman_cli.types import DimChoice, Score, ScoreEntry
 
@@ -182,10 +183,8 @@ def _left_out(refused: Sequence[str], folds: int) -> tuple[str, ...]:
     """
     if not refused:
         return ()
-    verb = "is" if len(refused) == 1 else "are"
-    return (
-        f"{len(refused)} of {folds} folds could not be scored and {verb} left out: {refused[0]}",
-    )
+    many = f"{len(refused)} of {counted(folds, 'fold')}"
+    return (f"{many} could not be scored and {are(len(refused))} left out: {refused[0]}",)
 
 
 def _by_dim(fold: Fold, dims: Sequence[int]) -> list[FoldScore]:
@@ -288,7 +287,8 @@ def choose_dim(scores: Sequence[Score]) -> DimChoice:
     if scores[dim].poor_folds > 1:
         reason = (
             f"dim {dim} has the simplest good score, but {scores[dim].poor_folds} of "
-            f"{folds.shape[1]} folds hold too few events to judge it"
+            f"{counted(folds.shape[1], 'fold')} {verb(scores[dim].poor_folds, 'hold')} too few "
+            "events to judge it"
         )
         return DimChoice(tuple(scores), dim, reason)
     best = found.best + 1

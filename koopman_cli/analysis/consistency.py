@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.certificate import Certificate
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import timed
 from koopman_cli.types import Lag
 
 Matrix = NDArray[np.float64]
@@ -148,7 +149,7 @@ def still_rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
         here = -lag.value / float(np.log(one.value))
         after = -lag.value / float(np.log(ratio)) if ratio < 1 else np.inf
         if after > RISING * here:
-            length = f"within {after:.3g} {lag.unit}" if after < np.inf else "not at all"
+            length = f"within {timed(after, lag.unit, '.3g')}" if after < np.inf else "not at all"
             told[i] = (
                 f"a timescale of this lag alone: from one to two lags it decays {length}, not "
                 f"within {here:.3g} (take a longer lag)"
@@ -174,7 +175,10 @@ def rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
             continue
         here, there = (-k * lag.value / float(np.log(c)) for k, c in ((1, one.value), (2, double)))
         if there > GROWS * here:
-            told[i] = f"{AT_LEAST}: {here:.3g} {lag.unit} at this lag, {there:.3g} at twice the lag"
+            told[i] = (
+                f"{AT_LEAST}: {timed(here, lag.unit, '.3g')} at this lag, {there:.3g} at twice the "
+                "lag"
+            )
     return told
 
 

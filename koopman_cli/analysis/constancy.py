@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.uncertainty import MIN_BLOCKS, TIMESCALES_PER_BLOCK, student
+from koopman_cli.nouns import counted, timed
 
 Matrix = NDArray[np.float64]
 
@@ -153,7 +154,7 @@ def _unsupported(here: LagEstimate) -> str | None:
     return (
         f"not known: the data hold the slowest timescale at lag {here.lag} only "
         f"{here.frames / here.times[0]:.2g} times, too few for an error of its change "
-        f"({MIN_BLOCKS} blocks of three are needed)"
+        f"({counted(MIN_BLOCKS, 'block')} of three are needed)"
     )
 
 
@@ -172,9 +173,10 @@ def _slower(estimates: Sequence[LagEstimate], i: int) -> str | None:
         until = e.lag
     top = max(risen, key=lambda e: float(e.times[0]))
     return (
-        f"not converged: constant from lag {here.lag} to {until} frames "
-        f"({here.times[0]:.3g} frames), but at longer lags the timescale rises, to "
-        f"{top.times[0]:.3g} frames at lag {top.lag}: the features carry a slower process weakly"
+        f"not converged: constant from lag {here.lag} to {counted(until, 'frame')} "
+        f"({timed(here.times[0], 'frames', '.3g')}), but at longer lags the timescale rises, to "
+        f"{timed(top.times[0], 'frames', '.3g')} at lag {top.lag}: the features carry a slower "
+        "process weakly"
     )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from koopman_cli.analysis.spectrum import Context, Verdict
 from koopman_cli.analysis.uncertainty import Influences
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import per, timed
 from koopman_cli.types import Mode, Quantity
 
 Matrix = NDArray[np.float64]
@@ -255,7 +256,7 @@ def _judge(
     if j in found.once or j in found.halves:
         return "unresolved", _passing(j, value, context, found), own
     if value.imag and mode.period is not None and mode.period.value > span:
-        return "unresolved", f"period longer than the data ({span:g} {lag.unit})", own
+        return "unresolved", f"period longer than the data ({timed(span, lag.unit, 'g')})", own
     if value.imag and not _has_period(mode):
         return "unresolved", f"period undetermined: {_why_no_period(mode)}", own
     if value.imag and (abs(change) < SUSTAINED or steady):
@@ -267,7 +268,7 @@ def _judge(
         return "resolved", f"growing {word}{_alias(context) if value.imag else ''}", None
     timescale = own or _with_rate(Quantity(-1 / growth, unit=lag.unit), mode.growth)
     if timescale.value < lag.value:
-        text = f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
+        text = f"timescale shorter than the lag ({timed(lag.value, lag.unit, 'g')})"
         return "unresolved", text, timescale
     noisy = ""
     if mode.residual is not None and mode.residual > NOISY and abs(value) < 0.98:
@@ -319,7 +320,7 @@ def _why_no_rate(mode: Mode) -> str:
 def _why_no_period(mode: Mode) -> str:
     period = mode.period
     if period is not None and period.low is not None and period.high is not None:
-        return f"anywhere from {period.low:.3g} to {period.high:.3g} {period.unit}"
+        return f"anywhere from {period.low:.3g} to {timed(period.high, period.unit, '.3g')}"
     if mode.eigenvalue_low is None:
         return "too few independent blocks for an error of its frequency"
     return "its frequency may be zero within its error"
@@ -359,11 +360,11 @@ def _transient(halves: tuple[complex, complex] | None, value: complex, context: 
         return "the leading oscillation is a transient, so the flow has no modes of its own"
     unit = context.lag.unit
     (a, b), tau = halves, context.lag.value
-    growth = f"growth {a.real / tau:.3g} to {b.real / tau:.3g} per {unit}"
+    growth = f"growth {a.real / tau:.3g} to {b.real / tau:.3g} {per(unit)}"
     if not value.imag:
         return f"changes between the halves of the data ({growth}): a transient"
     turns = [abs(z.imag) / (2 * np.pi * tau) for z in (a, b)]
     return (
-        f"changes between the halves of the data (frequency {turns[0]:.4g} to {turns[1]:.4g} per "
-        f"{unit}, {growth}): a transient"
+        f"changes between the halves of the data (frequency {turns[0]:.4g} to {turns[1]:.4g} "
+        f"{per(unit)}, {growth}): a transient"
     )

@@ -16,6 +16,7 @@ from koopman_cli.analysis.spectrum import time_symmetric
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.solve import Solution, solve
 from koopman_cli.moments import BlockMoments, Moments
+from koopman_cli.nouns import timed
 from koopman_cli.types import Lag, Mode, Quantity
 
 #: Functions beyond dim that are computed, so that what follows the slow ones can be seen.
@@ -191,7 +192,7 @@ def with_drifts(modes: Sequence[Mode], found: Sequence[Drift | None], lag: Lag) 
         own = found[i]
         reason = f"mode {fails + 1}, which is slower, does not decay as its eigenvalue says"
         if own is not None:
-            time = f"{own.lag / lag.frames * lag.value:g} {lag.unit}"
+            time = f"{timed(own.lag / lag.frames * lag.value, lag.unit, 'g')}"
             reason = (
                 f"does not decay as its eigenvalue says: at lag {time} its correlation is "
                 f"{abs(own.found - own.predicted):.2g} from λ^{own.lag // lag.frames} "

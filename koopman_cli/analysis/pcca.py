@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError
+from koopman_cli.nouns import counted
 from koopman_cli.types import Model, Projection, States
 
 Matrix = NDArray[np.float64]
@@ -88,7 +89,8 @@ def simplex(psi: Matrix, seed: int = 0) -> Simplex:
     m = psi.shape[1]
     if len(centers) < m + 1:
         raise SupportError(
-            f"{len(centers)} distinct values of the slow functions cannot show {m + 1} states",
+            f"{len(centers)} distinct values of the slow functions cannot show "
+            f"{counted(m + 1, 'state')}",
             "take fewer states, or more data",
         )
     vectors = np.column_stack([np.ones(len(centers)), centers])

@@ -11,6 +11,7 @@ from koopman_cli.analysis.consistency import AT_LEAST, rising
 from koopman_cli.analysis.lags import rises_on
 from koopman_cli.analysis.modes import with_reservations
 from koopman_cli.analysis.spectrum import Context
+from koopman_cli.nouns import timed
 from koopman_cli.types import LagScan, Mode
 
 #: What may describe a slow process better than the functions that were taken.
@@ -44,7 +45,7 @@ def settled(
     up = rises_on(scan, high, max(context.frames, 1), rank)
     warnings = []
     if up is not None and first is not None:
-        there = f"{up[1] * frame:.3g} {context.lag.unit}"
+        there = f"{timed(up[1] * frame, context.lag.unit, '.3g')}"
         at, end = f"{context.lag.value:g}", f"{up[0] * frame:g}"
         told[0] = f"{AT_LEAST}: {first.value:.3g} at lag {at}, {there} at lag {end}"
         if scan.converged:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import timed
 from koopman_cli.types import Lag, Mode, Quantity
 
 Matrix = NDArray[np.float64]
@@ -183,9 +184,12 @@ def _judge(value: complex, time: float, context: Context) -> tuple[Verdict, str]
     if context.floor is not None and size <= context.floor:
         return "unresolved", f"at or below the noise floor{_floor_text(context)}"
     if time < lag.value:
-        return "unresolved", f"timescale shorter than the lag ({lag.value:g} {lag.unit})"
+        return "unresolved", f"timescale shorter than the lag ({timed(lag.value, lag.unit, 'g')})"
     if time > span and (value.imag or context.frames < WALK * context.longest):
-        return "unresolved", f"timescale longer than the longest trajectory ({span:g} {lag.unit})"
+        return (
+            "unresolved",
+            f"timescale longer than the longest trajectory ({timed(span, lag.unit, 'g')})",
+        )
     if value.imag:
         alias = " (periods below twice the lag would alias)" if lag.frames > 1 else ""
         return "resolved", f"decaying oscillation{alias}"

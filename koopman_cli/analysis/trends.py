@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.crossings import side_levels
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import times
 from koopman_cli.types import Lift
 from koopman_cli.validation import drift
 
@@ -347,8 +348,9 @@ def _level(course: _Course, j: int, value: float, lag: int) -> str | None:
         return None
     if changes == 0 and runs > 1:
         return "its mean differs between the trajectories and changes in none: no relaxation seen"
-    times = "once" if changes == 1 else f"{changes} times"
-    return f"its mean changes {times} only in all the data: an anecdote, no relaxation seen"
+    return (
+        f"its mean changes {times(changes)} only in all the data: an anecdote, no relaxation seen"
+    )
 
 
 def drift_warning(merged: BlockMoments, lift: Lift, held: list[list[int]]) -> list[str]:

@@ -9,6 +9,7 @@ import click
 
 from koopman_cli.cli.options import common_options, force_option, out_option
 from koopman_cli.errors import UsageError
+from koopman_cli.nouns import counted
 
 if TYPE_CHECKING:
     from koopman_cli.forecast import FieldSeries
@@ -88,5 +89,5 @@ def _print(result: FitResult, series: FieldSeries, out: Path, values: dict[str, 
         for line in skill_lines(skill, result.model.dt):
             say(line)
     count, kind = len(series.values), "frame" if series.along == "time" else "mode"
-    many = f"{count} {kind}{'' if count == 1 else 's'}"
+    many = counted(count, kind)
     say(f"Written to {out}: {many} of {', '.join(series.geometry.variables)}")

@@ -13,6 +13,7 @@ from koopman_cli.cli.options import (
     read_options,
     reading_options,
 )
+from koopman_cli.nouns import counted, timed, verb
 
 if TYPE_CHECKING:
     from koopman_cli.io import Inspection
@@ -49,8 +50,8 @@ def command(**values: Any) -> None:
 
 
 def _lines(item: Inspection) -> list[str]:
-    many = f" from {len(item.files)} files" if len(item.files) > 1 else ""
-    lines = [f"{item.label}: {_KINDS[item.kind]}, {item.frames} frames{many}"]
+    many = f" from {counted(len(item.files), 'file')}" if len(item.files) > 1 else ""
+    lines = [f"{item.label}: {_KINDS[item.kind]}, {counted(item.frames, 'frame')}{many}"]
     lines += _time_lines(item)
     lines.append(f"  {_contents(item)}")
     if item.cell is not None:
@@ -60,19 +61,20 @@ def _lines(item: Inspection) -> list[str]:
     if bad.frames:
         frame, name = bad.first or (0, "")
         lines.append(
-            f"  not finite: {bad.values} values in {bad.frames} frames ({_ranges(bad.ranges)}), "
-            f"first {name} in frame {frame}"
+            f"  not finite: {counted(bad.values, 'value')} in {counted(bad.frames, 'frame')} "
+            f"({_ranges(bad.ranges)}), first {name} in frame {frame}"
         )
     if item.constant:
         lines.append(f"  constant: {_some(item.constant)}")
     if item.repeated_frames:
         lines.append(
-            f"  repeated: {item.repeated_frames} frames equal the one before "
+            f"  repeated: {counted(item.repeated_frames, 'frame')} "
+            f"{verb(item.repeated_frames, 'equal')} the one before "
             f"({_ranges(item.repeated)})"
         )
     sizes = ", ".join(f"{size / 2**20:.1f} MB as {kind}" for kind, size in item.memory.items())
     lines.append(f"  all columns in memory: {sizes}")
-    usable = "none" if item.lags is None else f"{item.lags[0]} to {item.lags[1]} frames"
+    usable = "none" if item.lags is None else f"{item.lags[0]} to {counted(item.lags[1], 'frame')}"
     lines.append(f"  usable lags: {usable}")
     return lines + [f"  Warning: {warning}" for warning in item.warnings]
 
@@ -85,10 +87,7 @@ def _time_lines(item: Inspection) -> list[str]:
         step = "none known (--dt gives one)"
     else:
         origin = f", from {item.dt.origin}" if item.dt.origin else ""
-        from koopman_cli.report.text import counted_unit
-
-        unit = counted_unit(item.dt.value, item.dt.unit) or "time units"
-        step = f"{item.dt.value:g} {unit}{origin}"
+        step = timed(item.dt.value, item.dt.unit or "time units") + origin
     lines = [f"  time step: {step}"]
     if item.time is not None:
         unit = "" if item.dt is None else item.dt.unit
@@ -113,9 +112,9 @@ def _stamp(value: float, unit: str) -> str:
 
 def _contents(item: Inspection) -> str:
     if item.atoms is not None:
-        residues = f"{item.residues} residue{'' if item.residues == 1 else 's'}"
-        return f"{item.atoms} atoms in {residues}, {item.dtype}"
-    columns = f"{item.columns} column{'' if item.columns == 1 else 's'}"
+        residues = counted(item.residues or 0, "residue")
+        return f"{counted(item.atoms, 'atom')} in {residues}, {item.dtype}"
+    columns = counted(item.columns, "column")
     return f"{columns} ({_some(item.names)}), {item.dtype}"
 
 

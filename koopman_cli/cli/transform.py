@@ -9,6 +9,7 @@ import click
 
 from koopman_cli.cli.options import analysis_options, need_paths, paths_argument, read_options
 from koopman_cli.errors import UsageError
+from koopman_cli.nouns import counted
 
 if TYPE_CHECKING:
     from koopman_cli.coordinates import Transformed
@@ -80,8 +81,8 @@ def _print(done: Transformed, out: Path, *, as_json: bool) -> None:
         print_json(document)
         return
     for run, far in zip(done.runs, done.outside, strict=True):
-        outside = f", {far} frames outside the domain of the model" if far else ""
-        say(f"{run.label}: {run.frames} frames x {run.dim} slow coordinates{outside}")
+        outside = f", {counted(far, 'frame')} outside the domain of the model" if far else ""
+        say(f"{run.label}: {counted(run.frames, 'frame')} x {run.dim} slow coordinates{outside}")
     for warning in done.warnings:
         note(f"Warning: {warning}")
     say(f"Written to {out}")

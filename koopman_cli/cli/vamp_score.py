@@ -20,6 +20,7 @@ from koopman_cli.cli.options import (
     with_restarts,
 )
 from koopman_cli.errors import SupportError, UsageError
+from koopman_cli.nouns import counted, verb
 
 if TYPE_CHECKING:
     from koopman_cli.candidates import ScoreTable
@@ -167,7 +168,10 @@ def _score(values: dict[str, Any], book: Path) -> ScoreTable:
     place.forget()
     kept = len(table.cells) - table.computed
     if kept > 0:
-        note(f"{kept} of {len(table.cells)} cells were there already")
+        note(
+            f"{kept} of {counted(len(table.cells), 'cell')} {verb(kept, 'was', 'were')} there "
+            "already"
+        )
     return table
 
 

@@ -7,6 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from koopman_cli.errors import DataError
+from koopman_cli.nouns import counted, timed
 from koopman_cli.types import FeatureSpec, TimeStep, Trajectory
 from koopman_cli.units import SECONDS, convert
 
@@ -28,7 +29,9 @@ def check_agreement(trajectories: Sequence[Trajectory]) -> None:
             _check_atoms(first, other)
             same_topology.append(other.topology)
         if len(first.names) != len(other.names):
-            raise _differ(first, other, f"{len(first.names)} against {len(other.names)} columns")
+            raise _differ(
+                first, other, f"{len(first.names)} against {counted(len(other.names), 'column')}"
+            )
         for k, ours in enumerate(zip(first.names, first.units, strict=True)):
             theirs = (other.names[k], other.units[k])
             if ours != theirs:
@@ -53,7 +56,7 @@ def _say(column: tuple[str, str]) -> str:
 def _check_atoms(first: Trajectory, other: Trajectory) -> None:
     if first.topology.n_atoms != other.topology.n_atoms:
         n, m = first.topology.n_atoms, other.topology.n_atoms
-        raise _differ(first, other, f"{n} against {m} atoms")
+        raise _differ(first, other, f"{n} against {counted(m, 'atom')}")
     for a, b in zip(first.topology.atoms, other.topology.atoms, strict=True):
         if str(a) != str(b):
             raise _differ(first, other, f"atom index {a.index} is {a} against {b}")
@@ -63,8 +66,8 @@ def _check_step(first: Trajectory, other: Trajectory) -> None:
     if first.dt is None or other.dt is None or _same_step(first.dt, other.dt):
         return
     raise DataError(
-        f"{first.label} has a frame every {first.dt.value:g} {first.dt.unit}, "
-        f"{other.label} every {other.dt.value:g} {other.dt.unit}",
+        f"{first.label} has a frame every {timed(first.dt.value, first.dt.unit, 'g')}, "
+        f"{other.label} every {timed(other.dt.value, other.dt.unit, 'g')}",
         "thin the finer one (--stride) into a file of its own first, or fit them apart",
     )
 
@@ -78,7 +81,8 @@ def common_step(trajectories: Sequence[Trajectory]) -> tuple[TimeStep | None, tu
     step = known[0].dt
     assert step is not None
     text = (
-        f"{without.label} has no time step; it is taken to be the {step.value:g} {step.unit} "
+        f"{without.label} has no time step; it is taken to be the "
+        f"{timed(step.value, step.unit, 'g')} "
         f"of {known[0].label}"
     )
     return step, (text,)
@@ -103,7 +107,11 @@ def check_columns(found: FeatureSpec, stored: FeatureSpec, label: str) -> None:
     theirs = list(zip(stored.names, stored.units, strict=True))
     if ours == theirs:
         return
-    count = "" if len(ours) == len(theirs) else f"{len(ours)} features, the model {len(theirs)}; "
+    count = (
+        ""
+        if len(ours) == len(theirs)
+        else f"{counted(len(ours), 'feature')}, the model {len(theirs)}; "
+    )
     for k, (here, there) in enumerate(zip_longest(ours, theirs)):
         if here != there:
             here_text = _say(here) if here else "missing"

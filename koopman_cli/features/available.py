@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
+from koopman_cli.nouns import counted
 
 
 def heavy_atoms(topology: Any) -> NDArray[np.int64]:
@@ -38,15 +39,15 @@ def missing(name: str, topology: Any) -> DataError:
     backbone = len(find_torsions(topology).names)
     every = len(find_torsions(topology, ALL).names)
     counts = {
-        f"torsions ({backbone} angles)": backbone,
-        f"torsions:all ({every} angles)": every,
+        f"torsions ({counted(backbone, 'angle')})": backbone,
+        f"torsions:all ({counted(every, 'angle')})": every,
         f"ca-distances ({ca} CA atoms)": ca > 1,
         f"heavy-distances ({heavy} heavy atoms)": heavy > 1,
-        f"positions ({topology.n_atoms} atoms)": topology.n_atoms > 2,
+        f"positions ({counted(topology.n_atoms, 'atom')})": topology.n_atoms > 2,
     }
     offers = [what for what, there in counts.items() if there]
     return DataError(
         f"{name}: there are none in this input "
-        f"({topology.n_residues} residues, {topology.n_atoms} atoms)",
+        f"({counted(topology.n_residues, 'residue')}, {counted(topology.n_atoms, 'atom')})",
         f"it has: {', '.join(offers)}" if offers else "select more atoms",
     )

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, ResourceError
+from koopman_cli.nouns import counted
 from koopman_cli.types import Frames, Progress, Trajectory, no_progress
 
 #: More columns than this are refused: their moments alone would take ten gigabytes.
@@ -161,5 +162,6 @@ def check_width(columns: int, what: str, cure: str) -> None:
     """
     if columns > MAX_COLUMNS:
         raise ResourceError(
-            f"{what} would give {columns:,} columns; the limit is {MAX_COLUMNS:,}", cure
+            f"{what} would give {counted(columns, 'column', ',')}; the limit is {MAX_COLUMNS:,}",
+            cure,
         )

@@ -20,6 +20,7 @@ from koopman_cli.features.spec import Part, parse_delays, parse_spec
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io.molecules import real_bonds
 from koopman_cli.io.wholeness import FrameWatch, frame_warnings
+from koopman_cli.nouns import are, counted
 from koopman_cli.types import FeatureSpec, Progress, Trajectory, no_progress
 
 
@@ -206,15 +207,17 @@ def _choose_runs(
     used = [t for t, s in zip(context.trajectories, stretches, strict=True) if len(s)]
     short = [t for t, s in zip(context.trajectories, stretches, strict=True) if not len(s)]
     if short:
-        needed = f"{window + 1} frames in a row" if window else "a frame that can be used"
-        example = f"{short[0].label}, {short[0].n_frames} frames"
+        needed = (
+            f"{counted(window + 1, 'frame')} in a row" if window else "a frame that can be used"
+        )
+        example = f"{short[0].label}, {counted(short[0].n_frames, 'frame')}"
         if not used:
             raise DataError(
                 f"no trajectory has {needed} ({example})",
                 "take fewer delays" if window else "look at the input with koopman info",
             )
         warnings.append(
-            f"skipped {len(short)} of {len(context.trajectories)} trajectories without "
+            f"skipped {len(short)} of {counted(len(context.trajectories), 'trajectory')} without "
             f"{needed} ({example})"
         )
     return used, [s for s in stretches if len(s)], warnings
@@ -233,8 +236,8 @@ def _drop_bad(
             kept.append(split_runs(runs, bad))
             if len(bad):
                 warnings.append(
-                    f"{trajectory.label}: {len(bad)} of {trajectory.n_frames} frames are "
-                    f"not finite and were removed (first: frame {bad[0]})"
+                    f"{trajectory.label}: {len(bad)} of {counted(trajectory.n_frames, 'frame')} "
+                    f"{are(len(bad))} not finite and were removed (first: frame {bad[0]})"
                 )
     return kept, warnings
 

@@ -6,6 +6,7 @@ from koopman_cli.features.available import heavy_atoms, missing
 from koopman_cli.features.base import Context
 from koopman_cli.features.spec import Part
 from koopman_cli.features.torsions import find_torsions, product_count
+from koopman_cli.nouns import counted
 
 #: Products of torsions are added by themselves while there are fewer columns than this.
 PRODUCT_LIMIT = 300
@@ -33,11 +34,14 @@ def default_parts(context: Context) -> tuple[tuple[Part, ...], str]:
     count = len(find_torsions(topology).names)
     width = 2 * count + product_count(count)
     if count and width < PRODUCT_LIMIT:
-        why = f"{width} columns from {count} backbone angles, products below {PRODUCT_LIMIT}"
+        why = (
+            f"{counted(width, 'column')} from {count} backbone angles, products below "
+            f"{PRODUCT_LIMIT}"
+        )
         parts = (Part("torsions"), Part("torsion-products"))
         return parts, f"features: torsions+torsion-products ({why}), the default for MD"
     if count:
-        why = f"{2 * count} columns; with products they would be {width}"
+        why = f"{counted(2 * count, 'column')}; with products they would be {width}"
         return (Part("torsions"),), f"features: torsions ({why}), the default for large MD"
     if len(heavy_atoms(topology)) < 2:
         raise missing("default features", topology)

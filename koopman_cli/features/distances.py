@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from koopman_cli.features.available import ca_atoms, heavy_atoms, missing
 from koopman_cli.features.base import AtomLabels, Block, Chunk, Context, State, check_width
 from koopman_cli.io.molecules import Molecules
+from koopman_cli.nouns import counted
 
 #: Residues closer than this along the chain are always near each other: no contact.
 MIN_SEPARATION = 3
@@ -82,7 +83,7 @@ def _atom_pairs(
         raise missing(what, topology)
     check_width(
         count * (count - 1) // 2,
-        f"{what} of {count:,} atoms",
+        f"{what} of {counted(count, 'atom', ',')}",
         'select fewer atoms (--select "name CA") or take contacts:closest-heavy or torsions',
     )
     labels = AtomLabels.of(topology, atoms.tolist())
@@ -170,7 +171,7 @@ def find_contacts(topology: Any) -> Contacts:
     count = len(residues)
     check_width(
         max(0, (count - MIN_SEPARATION) * (count - MIN_SEPARATION + 1) // 2),
-        f"contacts of {count:,} residues",
+        f"contacts of {counted(count, 'residue', ',')}",
         "select fewer residues (--select)",
     )
     found = [

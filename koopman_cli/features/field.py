@@ -23,6 +23,7 @@ from koopman_cli.features.snapshots import Run, Snapshots, compress, scan_missin
 from koopman_cli.features.spec import Delays, parse_delays, parse_spec
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.geometry import Geometry
+from koopman_cli.nouns import are, counted
 from koopman_cli.types import FeatureSpec, Progress, ReadOptions, TimeStep, Trajectory, no_progress
 
 Matrix = NDArray[np.float64]
@@ -119,8 +120,8 @@ def build_field(
     found = compress(raw, precision, progress)
     if found.captured < 1 - 1e-9:
         notes.append(
-            f"the leading {found.coordinates.shape[1]} directions of all snapshots are kept: "
-            f"{found.captured:.6%} of the sum of squares"
+            f"the leading {counted(found.coordinates.shape[1], 'direction')} of all snapshots are "
+            f"kept: {found.captured:.6%} of the sum of squares"
         )
     if found.method == "gram" and found.coordinates.shape[1] < len(found.singular):
         lost = len(found.singular) - found.coordinates.shape[1]
@@ -164,7 +165,7 @@ def _describe(geometry: Geometry, valid: NDArray[np.bool_]) -> str:
     size = " x ".join(f"{n} {a}" for n, a in zip(geometry.shape, named, strict=True))
     masked = len(valid) - int(valid.sum())
     land = f", {masked} masked (NaN at all times)" if masked else ""
-    return f"{', '.join(geometry.variables)} on {size}, {len(valid)} cells{land}"
+    return f"{', '.join(geometry.variables)} on {size}, {counted(len(valid), 'cell')}{land}"
 
 
 def finite_frames(
@@ -187,7 +188,8 @@ def finite_frames(
         count = sum(int(b.sum()) for b in scan.bad)
         raise DataError(
             f"{trajectories[run].label}: frame {frame}: {geometry.name_of(cell)} is missing, but "
-            f"not at all times ({count} of {sum(map(len, scan.bad))} frames are incomplete)",
+            f"not at all times ({count} of {counted(sum(map(len, scan.bad)), 'frame')} "
+            f"{are(count)} incomplete)",
             "add --drop-nonfinite to leave such frames out and split there, or fill the gaps",
         )
     segments, warned = [], []
@@ -197,7 +199,8 @@ def finite_frames(
         segments.append(np.stack([ends - (pieces[:, 1] - pieces[:, 0]), ends], axis=1))
         if bad.any():
             warned.append(
-                f"{trajectory.label}: {int(bad.sum())} of {len(bad)} frames are incomplete and "
+                f"{trajectory.label}: {int(bad.sum())} of {counted(len(bad), 'frame')} "
+                f"{are(bad.sum())} incomplete and "
                 f"were removed (first: frame {int(np.flatnonzero(bad)[0])})"
             )
         if bad.all():
@@ -223,7 +226,7 @@ def field_stream(
     if not any(len(part) for part in own):
         longest = max((int((s[:, 1] - s[:, 0]).max(initial=0)) for s in segments), default=0)
         raise DataError(
-            f"{labels[0]}: no stretch is longer than the {window} frames of the delays "
+            f"{labels[0]}: no stretch is longer than the {counted(window, 'frame')} of the delays "
             f"(longest: {longest})",
             "take fewer delays",
         )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from koopman_cli.errors import DataError
+from koopman_cli.nouns import counted
 from koopman_cli.types import FeatureSpec, TimeStep
 
 #: Bytes of features that a chunk may hold; with the tiles of :mod:`koopman_cli.moments`
@@ -114,17 +115,17 @@ class FeatureStream:
         'skipped 1 of 2 trajectories not longer than lag 2 frames (trajectory 2, 2 frames)'
         """
         short = [
-            f"{label}, {length} frames"
+            f"{label}, {counted(length, 'frame')}"
             for label, length, part in zip(self.labels, self.lengths, self.segments, strict=True)
             if not (part[:, 1] - part[:, 0] > lag).any()
         ]
         if not short:
             return ()
         more = f"; and {len(short) - 3} more" if len(short) > 3 else ""
-        frames = "1 frame" if lag == 1 else f"{lag} frames"
+        frames = counted(lag, "frame")
         said = (
-            f"skipped {len(short)} of {len(self.labels)} trajectories not longer than lag {frames} "
-            f"({'; '.join(short[:3])}{more})"
+            f"skipped {len(short)} of {counted(len(self.labels), 'trajectory')} not longer than "
+            f"lag {frames} ({'; '.join(short[:3])}{more})"
         )
         return (said,)
 
@@ -138,8 +139,8 @@ class FeatureStream:
         if not self.window or self.window < lag:
             return ()
         said = (
-            f"delay windows reach back {self.window} frames, so at lag {lag} both ends of a pair "
-            "share frames: values near 1 only say that"
+            f"delay windows reach back {counted(self.window, 'frame')}, so at lag {lag} both ends "
+            "of a pair share frames: values near 1 only say that"
         )
         return (said,)
 

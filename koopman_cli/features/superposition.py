@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.features.available import missing
 from koopman_cli.features.base import AtomLabels, Block, Chunk, Context, State
+from koopman_cli.nouns import counted
 
 
 def superpose(chunk: Chunk, reference: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -51,8 +52,8 @@ def _reference(context: Context, what: str, frame: int, state: State | None) -> 
         reference = np.asarray(state["reference"], np.float32)
         if reference.shape != (topology.n_atoms, 3):
             raise DataError(
-                f"{context.first.label}: {topology.n_atoms} atoms, but the stored reference "
-                f"of {what} has {len(reference)}",
+                f"{context.first.label}: {counted(topology.n_atoms, 'atom')}, but the stored "
+                f"reference of {what} has {len(reference)}",
                 "select the same atoms as for the fit (--select)",
             )
         return reference

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.features.available import missing
 from koopman_cli.features.base import AtomLabels, Block, Chunk, Context, State, check_width
+from koopman_cli.nouns import counted
 
 #: Atoms closer to a line than this angle (radians) leave a torsion undefined: it is what
 #: single precision can tell from a line at ten nanometres from the origin.
@@ -199,7 +200,7 @@ def prepare_products(context: Context, options: tuple[str, ...], state: State | 
     if not count:
         raise missing("torsion-products", topology)
     width = product_count(count)
-    check_width(width, f"torsion-products of {count} angles", "use torsions alone")
+    check_width(width, f"torsion-products of {counted(count, 'angle')}", "use torsions alone")
     names = [f"{f} 2{name}" for name in torsions.names for f in ("cos", "sin")]
     names += [
         f"{f} {a} {g} {b}"

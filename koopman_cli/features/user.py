@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, FileError, UsageError, did_you_mean
 from koopman_cli.features.base import Block, Chunk, Context, State
+from koopman_cli.nouns import counted
 from koopman_cli.types import Frames
 
 #: Frames on which the function is tried before the data are read, and their bytes at most.
@@ -174,7 +175,7 @@ def _evaluate(function: _Function, chunk: Chunk) -> NDArray[Any]:
     if result.ndim != 2 or len(result) != len(chunk) or result.dtype.kind not in kinds:
         raise UsageError(
             f"{function.where} returned {result.dtype} of shape {result.shape} "
-            f"for {len(chunk)} frames",
+            f"for {counted(len(chunk), 'frame')}",
             "return one row of numbers per frame: shape (frames, columns)",
         )
     if not result.shape[1]:
@@ -194,7 +195,7 @@ class _Columns:
         columns = _evaluate(function, chunk)
         if columns.shape[1] != self.width:
             raise UsageError(
-                f"{function.where} returned {columns.shape[1]} columns from frame "
+                f"{function.where} returned {counted(columns.shape[1], 'column')} from frame "
                 f"{chunk.frames.start} on, {self.width} before",
                 "return the same columns for every frame",
             )
@@ -260,7 +261,8 @@ def _labels(
     labels = (given,) if isinstance(given, str) else tuple(str(label) for label in given)
     if len(labels) != width:
         raise UsageError(
-            f"{function.where} returns {width} columns but has {len(labels)} {attribute}",
+            f"{function.where} returns {counted(width, 'column')} but has {len(labels)} "
+            f"{attribute}",
             f"give one of its {attribute} for each column",
         )
     return labels

@@ -23,6 +23,7 @@ from koopman_cli.flow.linear import (
 )
 from koopman_cli.lifts import apply
 from koopman_cli.moments import Moments
+from koopman_cli.nouns import timed
 from koopman_cli.types import Mode
 
 Matrix = NDArray[np.float64]
@@ -70,9 +71,12 @@ def noise_warnings(
         unit = context.lag.unit
         at = [t * context.per_frame for t in one.times]
         named = [f"{lag * context.per_frame:g}" for lag in lags]
-        rest = "none" if one.without == np.inf else f"{one.without * context.per_frame:.3g} {unit}"
+        rest = (
+            "none" if one.without == np.inf else timed(one.without * context.per_frame, unit, ".3g")
+        )
         said = (
-            f"mode {mode.index} decays within {at[0]:.3g} {unit} at lag {named[0]}, {at[1]:.3g} at "
+            f"mode {mode.index} decays within {timed(at[0], unit, '.3g')} at lag {named[0]}, "
+            f"{at[1]:.3g} at "
             f"lag {named[1]} and {at[2]:.3g} at lag {named[2]}: noise in the frames shortens decay "
             f"times at a short lag (without it about {rest}); {CURES}"
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError, did_you_mean
 from koopman_cli.io.source import Chunk, Source, block_size, spans
+from koopman_cli.nouns import counted
 from koopman_cli.types import ReadOptions
 
 #: Reads a rectangle of an array, one slice per axis of the array as the user sees it.
@@ -105,7 +106,7 @@ def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[
             listed = ", ".join(f"{n} ({f})" for n, f in list(usable.items())[:12])
             more = f" and {len(usable) - 12} more" if len(usable) > 12 else ""
             raise DataError(
-                f"{path}: holds {len(usable)} arrays: {listed}{more}",
+                f"{path}: holds {counted(len(usable), 'array')}: {listed}{more}",
                 choose_hint(path, next(iter(usable))),
             )
         return tuple(usable)
@@ -237,7 +238,10 @@ def array_source(
     shape = next(iter(fields.values())).shape
     flat = not options.ensemble and options.time_axis is None and len(shape) == 2
     if flat and shape[0] < 20 and shape[1] > 50 * shape[0]:
-        text = f"{path}: read as {shape[0]} frames of {shape[1]} columns; if time is the second"
+        text = (
+            f"{path}: read as {counted(shape[0], 'frame')} of {counted(shape[1], 'column')}; if "
+            "time is the second"
+        )
         warned[f"{text} axis, add --time-axis 1"] = None
 
     def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:

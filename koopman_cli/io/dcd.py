@@ -19,6 +19,7 @@ from koopman_cli.io.cells import box_vectors
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import are, counted
 
 
 @dataclass(frozen=True)
@@ -155,14 +156,18 @@ def count_frames(
     n = 0 if size < first else 1 + (size - first) // other
     rest = size - (first + (n - 1) * other if n else 0)
     if n < header.claimed or rest or not n:
-        said = f"header says {header.claimed} frames, {n} are readable"
+        said = f"header says {counted(header.claimed, 'frame')}, {n} {are(n)} readable"
         if header.claimed <= n and rest:
-            said = f"ends inside frame {n} ({rest} of {other} bytes); {n} frames are readable"
+            said = (
+                f"ends inside frame {n} ({rest} of {counted(other, 'byte')}); "
+                f"{counted(n, 'frame')} {are(n)} readable"
+            )
         if not n or not allow_truncated:
             raise truncated(path, said, n)
         return n, (f"{path}: {said}",)
     if 0 < header.claimed < n:
-        return n, (f"{path}: header says {header.claimed} frames, all {n} in the file are used",)
+        said = f"header says {counted(header.claimed, 'frame')}, all {n} in the file {are(n)} used"
+        return n, (f"{path}: {said}",)
     return n, ()
 
 

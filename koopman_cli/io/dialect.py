@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from koopman_cli.errors import DataError
+from koopman_cli.nouns import counted
 
 #: How a number that is not there is written.
 _MISSING = {"", "na", "n/a", "null", "none", "nan", "-nan"}
@@ -129,7 +130,8 @@ def _table(path: str, head: list[str]) -> Dialect:
     names = tuple(p or f"x{j + 1}" for j, p in enumerate(parts))
     if len(names) != len(body):
         raise DataError(
-            f"{path}: {len(names)} names for {len(body)} columns", "repair its first line"
+            f"{path}: {counted(len(names), 'name')} for {counted(len(body), 'column')}",
+            "repair its first line",
         )
     return Dialect(separator, names, 1, ("",) * len(names))
 

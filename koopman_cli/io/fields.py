@@ -19,6 +19,7 @@ from koopman_cli.errors import DataError, UsageError
 from koopman_cli.geometry import PLANE, Geometry
 from koopman_cli.io.arrays import Block, Field, check_names, choose_hint, numeric_dtype
 from koopman_cli.io.source import Chunk, Source, block_size, spans
+from koopman_cli.nouns import counted
 from koopman_cli.types import ReadOptions
 
 Opener = Callable[[], AbstractContextManager[Block]]
@@ -147,7 +148,7 @@ def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
         )
     if len({listed.units.get(n, "") for n in names}) > 1 and not var:
         raise DataError(
-            f"{path}: holds {len(names)} variables of different units: {told}",
+            f"{path}: holds {counted(len(names), 'variable')} of different units: {told}",
             choose_hint(path, names[0]),
         )
     return names
@@ -231,8 +232,8 @@ def _weights(
     values = np.asarray(listed.load(asked), np.float64).reshape(-1)
     if values.size != points or not (np.isfinite(values).all() and (values > 0).all()):
         raise DataError(
-            f"{listed.path}: {asked} is no weight of its {points} points"
-            f" ({values.size} values, all must be above 0)",
+            f"{listed.path}: {asked} is no weight of its {counted(points, 'point')}"
+            f" ({counted(values.size, 'value')}, all must be above 0)",
             "give an array of areas or volumes, one per point",
         )
     return np.tile(np.sqrt(values), variables)
@@ -294,7 +295,8 @@ def _refuse_positions(what: str, shape: tuple[int, ...], axis: int) -> None:
     """
     atoms, frames = shape[1 if axis == 0 else 0], shape[axis]
     raise DataError(
-        f"{what} {shape} may be positions of {atoms} atoms or a field of {atoms} by 3 cells",
+        f"{what} {shape} may be positions of {counted(atoms, 'atom')} or a field of {atoms} by 3 "
+        "cells",
         f"superpose positions and reshape them to ({frames}, {3 * atoms}), or save a trajectory "
         "with a topology; --kind field says that it is a field, --ensemble that it is "
         "(particles, time, 3)",
@@ -359,8 +361,8 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
     warned = [text for _, texts in kinds for text in texts]
     if time is None and options.time_axis is None and frames < min(20, max(shape)):
         warned.append(
-            f"{listed.path}: read as {frames} frames; if another axis of {names[0]} {first.shape} "
-            "is time, add --time-axis"
+            f"{listed.path}: read as {counted(frames, 'frame')}; if another axis of {names[0]} "
+            f"{first.shape} is time, add --time-axis"
         )
     if not (dims or coordinates or options.kind) and len(shape) == 2 and shape[1] == 3:
         _refuse_positions(f"{listed.path}: {names[0]}", first.shape, axis)

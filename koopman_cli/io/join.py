@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError
 from koopman_cli.io.source import Source
 from koopman_cli.io.times import REGULAR
+from koopman_cli.nouns import are, counted, verb
 from koopman_cli.types import TimeStep
 from koopman_cli.units import SECONDS, convert
 
@@ -64,8 +65,9 @@ def _repeated(before: Source, after: Source, count: int) -> tuple[int, bool, str
         )
     if count < 2:
         return count, False, ""
-    text = f"the first {count} frames of {after.path} are the last of {before.path}"
-    return count, False, f"{text}: they are used once"
+    first = "the first frame" if count == 1 else f"the first {count} frames"
+    text = f"{first} of {after.path} {are(count)} the last of {before.path}"
+    return count, False, f"{text}: used once"
 
 
 def _boundary(before: Source, after: Source, dt: TimeStep | None) -> tuple[int, bool, str]:
@@ -87,7 +89,10 @@ def _boundary(before: Source, after: Source, dt: TimeStep | None) -> tuple[int, 
         at = int(np.searchsorted(before.stamps, first - slack))
         if shared and _repeats(before, after, shared, at):
             return _repeated(before, after, shared)
-        both = f" ({shared} frames of other values cover the same time, and are used)"
+        both = (
+            f" ({counted(shared, 'frame')} of other values {verb(shared, 'cover')} the same time, "
+            f"and {are(shared)} used)"
+        )
         more = both if shared else ""
         return 0, True, f"time goes backwards: {where}{more}; no lagged pair crosses there"
     step = None

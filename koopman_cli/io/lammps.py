@@ -14,6 +14,7 @@ from koopman_cli.errors import DataError
 from koopman_cli.io.source import Source, damaged
 from koopman_cli.io.textframes import Index, text_source
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import counted
 
 #: In the order in which mdtraj prefers them; scaled ones are fractions of the cell.
 _STYLES = (("x", "y", "z"), ("xs", "ys", "zs"), ("xu", "yu", "zu"), ("xsu", "ysu", "zsu"))
@@ -102,7 +103,7 @@ def _index(path: str) -> tuple[Index, _Head]:
             while there < head.atoms and (line := handle.readline()):
                 last, there = line, there + 1
             if there < head.atoms or len(last.split()) < len(head.columns):
-                index.cut = f"{there} of {head.atoms} atoms"
+                index.cut = f"{there} of {counted(head.atoms, 'atom')}"
                 break
             first = head if not index.offsets else replace(first, units=first.units or head.units)
             index.add(path, start, handle.tell(), head.atoms)

@@ -15,6 +15,7 @@ from koopman_cli.io.cells import box_vectors
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import are, counted
 
 _WIDTH = 8
 
@@ -83,7 +84,7 @@ def open_mdcrd(path: str, request: Request) -> Source:
     end_of_title, end, box, there = _shape(path, n_atoms)
     if there and n_atoms not in there:
         raise DataError(
-            f"{path} holds {there[0]} atoms, {request.options.top} has {n_atoms}",
+            f"{path} holds {counted(there[0], 'atom')}, {request.options.top} has {n_atoms}",
             "give the topology of exactly these atoms with --top",
         )
     frame = _lines_of(3 * n_atoms, end) + box
@@ -93,7 +94,10 @@ def open_mdcrd(path: str, request: Request) -> Source:
     if rest == frame - end:
         rest = 0
         n += 1
-    said = f"ends inside frame {n} ({rest} of {frame} bytes); {n} frames are readable"
+    said = (
+        f"ends inside frame {n} ({rest} of {counted(frame, 'byte')}); {counted(n, 'frame')} "
+        f"{are(n)} readable"
+    )
     if not n or (rest and not request.options.allow_truncated):
         raise truncated(path, said, n)
     warned = (f"{path}: {said}",) if rest else ()

@@ -23,6 +23,7 @@ from koopman_cli.io.fieldfiles import netcdf_field
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import are, counted
 
 _TYPES = {1: ">i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8", 7: ">u1", 8: ">u2"}
 _TYPES |= {9: ">u4", 10: ">i8", 11: ">u8"}
@@ -158,7 +159,7 @@ def _complete(path: str, layout: Layout, *, allow_truncated: bool) -> tuple[int,
     if (there + 3) // layout.record_bytes >= layout.records:
         return layout.records, ()
     n = max(0, there // layout.record_bytes)
-    said = f"header says {layout.records} frames, {n} are readable"
+    said = f"header says {counted(layout.records, 'frame')}, {n} {are(n)} readable"
     if not (allow_truncated and n):
         raise truncated(path, said, n)
     return n, (f"{path}: {said}",)

@@ -21,6 +21,7 @@ from koopman_cli.io.fieldfiles import npy_field, npz_field
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Source, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import are, counted
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 65536
@@ -164,10 +165,11 @@ def _checked(
     complete = 0 if header.fortran or not header.shape else available // max(row, 1)
     if not allow_truncated or not complete:
         said = (
-            f"header says shape {header.shape} ({header.size} bytes), {available} bytes are there"
+            f"header says shape {header.shape} ({counted(header.size, 'byte')}), "
+            f"{counted(available, 'byte')} {are(available)} there"
         )
         raise truncated(path, said, complete)
-    said = f"header says {header.shape[0]} frames, {complete} are readable"
+    said = f"header says {counted(header.shape[0], 'frame')}, {complete} {are(complete)} readable"
     return replace(header, shape=(complete, *header.shape[1:])), (f"{path}: {said}",)
 
 

@@ -21,6 +21,7 @@ from koopman_cli.io.readers import open_source
 from koopman_cli.io.source import Source
 from koopman_cli.io.times import agree, judge, same
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import counted, timed
 from koopman_cli.types import (
     FileRecord,
     Progress,
@@ -49,7 +50,7 @@ def _time_step(source: Source, options: ReadOptions) -> tuple[TimeStep | None, t
         return step, warned
     asked = parse_dt(options.dt)
     if step is not None and not same(step, asked):
-        found = f"{step.value:g} {step.unit} of its {source.stamps_origin}"
+        found = f"{timed(step.value, step.unit, 'g')} of its {source.stamps_origin}"
         warned = (*warned, f"{source.path}: --dt {options.dt} overrides the {found}")
     return asked, warned
 
@@ -158,12 +159,13 @@ def _check_alike(sources: Sequence[Source]) -> None:
             a, b = first.topology.n_atoms, other.topology.n_atoms
             if a != b:
                 raise DataError(
-                    f"{first.path} holds {a} atoms, {other.path} holds {b}",
+                    f"{first.path} holds {counted(a, 'atom')}, {other.path} holds {b}",
                     "give trajectories of the same atoms (--select can make them so)",
                 )
         if len(other.names) != len(first.names):
             raise DataError(
-                f"{first.path} has {len(first.names)} columns, {other.path} has {len(other.names)}",
+                f"{first.path} has {counted(len(first.names), 'column')}, {other.path} has "
+                f"{len(other.names)}",
                 "give files of the same columns",
             )
         if other.names != first.names:

@@ -13,6 +13,7 @@ from koopman_cli.errors import DataError
 from koopman_cli.io.cells import valid_cells
 from koopman_cli.io.molecules import Molecules
 from koopman_cli.io.source import Chunk, Source, check_unchanged
+from koopman_cli.nouns import counted
 from koopman_cli.types import Frames
 
 #: No coordinate of a real system is this far from the origin (xtc clips at 2147483 nm).
@@ -93,7 +94,8 @@ def read_part(part: Part, size: int) -> Iterator[Frames]:
         at += len(chunk.values)
     if at != part.n_frames:
         raise DataError(
-            f"{source.path}: {at} of {part.n_frames} frames could be read", "copy the file again"
+            f"{source.path}: {at} of {counted(part.n_frames, 'frame')} could be read",
+            "copy the file again",
         )
     check_unchanged(source)
 

@@ -13,6 +13,7 @@ from koopman_cli.io.cells import box_vectors
 from koopman_cli.io.source import Source
 from koopman_cli.io.textframes import Index, fixed_columns, text_source
 from koopman_cli.io.topology import Request, load_topology
+from koopman_cli.nouns import counted
 
 _ATOM = (b"ATOM", b"HETATM")
 
@@ -48,7 +49,7 @@ def _index(path: str) -> tuple[Index, list[NDArray[np.float32] | None]]:
     if atoms:
         short = len(last.rstrip()) < 54 or (index.offsets and atoms != index.n_atoms)
         if short or (models and index.offsets):
-            index.cut = f"{atoms} atoms"
+            index.cut = f"{counted(atoms, 'atom')}"
         else:
             index.add(path, start, at, atoms)
             cells.append(cell)

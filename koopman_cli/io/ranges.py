@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.io.source import Source
 from koopman_cli.io.times import REGULAR
+from koopman_cli.nouns import counted
 from koopman_cli.types import ReadOptions, TimeStep
 from koopman_cli.units import SECONDS, convert, parse_frames, parse_time
 
@@ -86,7 +87,7 @@ def window(
         raise UsageError(f"{name} {value}: frames count from 0", "give a number of 0 or more")
     if begin >= n:
         raise DataError(
-            f"{label}: has {n} frames, none from --begin {options.begin} on{span}",
+            f"{label}: has {counted(n, 'frame')}, none from --begin {options.begin} on{span}",
             f"choose --begin {'among its times' if span else f'below {n}'}",
         )
     if begin >= end and until is not None and (since or 0.0) < until:

@@ -14,6 +14,7 @@ from koopman_cli.io.arrays import check_names
 from koopman_cli.io.dialect import Dialect, dialect, is_data, open_text, split, to_number
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import are, counted
 from koopman_cli.types import ReadOptions
 from koopman_cli.units import SECONDS
 
@@ -67,7 +68,7 @@ def _parse(path: str, lines: list[tuple[int, str]], form: Dialect) -> NDArray[np
         parts = split(text, form.separator)
         if len(parts) != width:
             raise DataError(
-                f"{path}: line {number} has {len(parts)} columns, expected {width}",
+                f"{path}: line {number} has {counted(len(parts), 'column')}, expected {width}",
                 "repair the line",
             )
         for j, part in enumerate(parts):
@@ -142,7 +143,9 @@ def _scan(
         if not allow_truncated:
             raise truncated(path, f"its last line ({last[0]}) is cut", n - 1, "lines")
         n, stamps = n - 1, stamps[: n - 1]
-        warned = (f"{path}: its last line ({last[0]}) is cut; {n} lines are readable",)
+        warned = (
+            f"{path}: its last line ({last[0]}) is cut; {counted(n, 'line')} {are(n)} readable",
+        )
     if not n:
         raise DataError(f"{path}: no line of numbers in it", "expected one frame per line")
     return n, np.array(stamps) if clock is not None else None, warned

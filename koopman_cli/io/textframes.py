@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError
 from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
+from koopman_cli.nouns import are, counted
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Index:
         """
         if self.offsets and n_atoms != self.n_atoms:
             raise DataError(
-                f"{path}: frame {len(self.offsets)} has {n_atoms} atoms, frame 0 has"
+                f"{path}: frame {len(self.offsets)} has {counted(n_atoms, 'atom')}, frame 0 has"
                 f" {self.n_atoms}",
                 "a trajectory must hold the same atoms in every frame",
             )
@@ -89,7 +90,7 @@ def text_source(
         No complete frame, or a cut last one; frames that do not parse, when they are read.
     """
     n = len(index.offsets)
-    said = f"ends inside frame {n} ({index.cut}); {n} frames are readable"
+    said = f"ends inside frame {n} ({index.cut}); {counted(n, 'frame')} {are(n)} readable"
     if index.cut and not (request.options.allow_truncated and n):
         raise truncated(path, said, n)
     if not n:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from koopman_cli.io.source import Source, damaged
 from koopman_cli.io.textframes import Index, fixed_columns, text_source
 from koopman_cli.io.topology import Request, load_topology
+from koopman_cli.nouns import counted
 
 _TIME = re.compile(rb"\bt=\s*([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)")
 
@@ -22,7 +23,7 @@ def _count(path: str, line: bytes, frame: int) -> int:
     except ValueError:
         raise damaged(path, frame, f"{line[:30]!r} is no number of atoms") from None
     if atoms < 1:
-        raise damaged(path, frame, f"{atoms} atoms")
+        raise damaged(path, frame, f"{counted(atoms, 'atom')}")
     return atoms
 
 
@@ -51,7 +52,7 @@ def _index_gro(path: str) -> Index:
             if there < atoms or len(box.split()) not in (3, 9):
                 if there == atoms and handle.read(1):
                     raise damaged(path, len(index.offsets), "no box line where it should be")
-                index.cut = f"{there} of {atoms} atoms"
+                index.cut = f"{there} of {counted(atoms, 'atom')}"
                 break
             index.add(path, start, handle.tell(), atoms)
             if match := _TIME.search(title):
@@ -97,7 +98,7 @@ def _index_xyz(path: str) -> Index:
             there = _skip(handle, atoms - 1) if handle.readline() else 0
             last = handle.readline() if there == atoms - 1 else b""
             if len(last.split()) < 4:
-                index.cut = f"{there} of {atoms} atoms"
+                index.cut = f"{there} of {counted(atoms, 'atom')}"
                 break
             index.add(path, start, handle.tell(), atoms)
     return index

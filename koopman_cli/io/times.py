@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.io.source import Source
+from koopman_cli.nouns import timed
 from koopman_cli.types import TimeStep
 from koopman_cli.units import SECONDS, convert
 
@@ -95,8 +96,8 @@ def agree(known: Sequence[tuple[str, TimeStep]]) -> None:
         first_path, first = known[0]
         if not same(first, step):
             raise DataError(
-                f"time steps differ: {first.value:g} {first.unit} in {first_path},"
-                f" {step.value:g} {step.unit} in {path}",
+                f"time steps differ: {timed(first.value, first.unit, 'g')} in {first_path},"
+                f" {timed(step.value, step.unit, 'g')} in {path}",
                 "bring the files to one time step (--stride per file), or override with --dt",
             )
 

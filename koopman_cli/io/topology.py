@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, KoopmanError, UsageError
 from koopman_cli.io.source import check_file
+from koopman_cli.nouns import counted
 from koopman_cli.types import ReadOptions
 
 #: Suffixes whose own parser in mdtraj reads every frame to find the topology of the first.
@@ -180,7 +181,7 @@ def select_atoms(topology: Any, text: str) -> NDArray[np.int64]:
     if not len(atoms):
         names = sorted({residue.name for residue in topology.residues})[:12]
         raise UsageError(
-            f"--select {text!r} matches none of the {topology.n_atoms} atoms",
+            f"--select {text!r} matches none of the {counted(topology.n_atoms, 'atom')}",
             f"residues here: {', '.join(names)}",
         )
     return np.unique(atoms)
@@ -248,7 +249,7 @@ class Request:
             )
         if total != n_atoms:
             raise DataError(
-                f"{path} holds {n_atoms} atoms, {name} has {total}",
+                f"{path} holds {counted(n_atoms, 'atom')}, {name} has {total}",
                 "give the topology of exactly these atoms with --top",
             )
         return cut, atoms

@@ -14,6 +14,7 @@ from koopman_cli.errors import DataError
 from koopman_cli.io.source import Chunk, Source, block_size, damaged, spans
 from koopman_cli.io.topology import Request
 from koopman_cli.io.xtc import Walk, Window, complete
+from koopman_cli.nouns import counted
 
 
 def _trr_frame(head: bytes) -> tuple[int, float, int, tuple[int, int, int]]:
@@ -34,12 +35,12 @@ def _trr_frame(head: bytes) -> tuple[int, float, int, tuple[int, int, int]]:
     sizes = struct.unpack_from(">13i", head, 24)
     box, x, v, f, atoms = sizes[2], *sizes[7:10], sizes[10]
     if atoms < 1 or any(s < 0 for s in sizes[:10]):
-        raise ValueError(f"{atoms} atoms in its header")
+        raise ValueError(f"{counted(atoms, 'atom')} in its header")
     per_atom = next((s // (3 * atoms) for s in (x, v, f) if s), box // 9)
     if per_atom not in (4, 8) or any(s not in (0, 3 * atoms * per_atom) for s in (x, v, f)):
         raise ValueError("sizes that do not fit its atoms")
     if box not in (0, 9 * per_atom):
-        raise ValueError(f"a box of {box} bytes")
+        raise ValueError(f"a box of {counted(box, 'byte')}")
     header = 76 + 2 * per_atom
     if len(head) < header:
         raise EOFError
@@ -66,15 +67,17 @@ def walk_trr(path: str) -> tuple[Walk, NDArray[np.int64]]:
             try:
                 length, time, atoms, places = _trr_frame(window.get(at, 96))
             except EOFError:
-                cut = f"{size - at} bytes of a frame header"
+                cut = f"{counted(size - at, 'byte')} of a frame header"
                 break
             except ValueError as error:
                 raise damaged(path, frame, str(error)) from None
             if n_atoms and atoms != n_atoms:
-                raise damaged(path, frame, f"{atoms} atoms, the frames before have {n_atoms}")
+                raise damaged(
+                    path, frame, f"{counted(atoms, 'atom')}, the frames before have {n_atoms}"
+                )
             n_atoms = atoms
             if at + length > size:
-                cut = f"{size - at} of {length} bytes"
+                cut = f"{size - at} of {counted(length, 'byte')}"
                 break
             if places[1]:
                 found.append((at, time, places))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.nouns import counted, verb
 from koopman_cli.types import Frames
 
 #: No covalent bond between elements is longer (nm).
@@ -58,7 +59,8 @@ def frame_warnings(watches: Sequence[FrameWatch], labels: Sequence[str]) -> tupl
     said = []
     if 0 < celled < total:
         said.append(
-            f"{total - celled} of {total} frames have no valid unit cell: no nearest images there"
+            f"{total - celled} of {counted(total, 'frame')} {verb(total - celled, 'has', 'have')} "
+            "no valid unit cell: no nearest images there"
         )
     broken = [(w, label) for w, label in watched if w.broken]
     if broken:
@@ -70,7 +72,7 @@ def frame_warnings(watches: Sequence[FrameWatch], labels: Sequence[str]) -> tupl
         )
         said.append(
             f"bonded atoms are more than {MAX_BOND} nm apart in "
-            f"{sum(w.broken for w, _ in broken)} of {total} frames "
+            f"{sum(w.broken for w, _ in broken)} of {counted(total, 'frame')} "
             f"(first: {label}, frame {watch.first}); the molecule is broken across the periodic "
             f"boundary: {effect}; make molecules whole before the analysis"
         )

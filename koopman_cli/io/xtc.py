@@ -25,6 +25,7 @@ from koopman_cli.errors import DataError
 from koopman_cli.io.source import BLOCK_BYTES, Chunk, Source, block_size, damaged, spans, truncated
 from koopman_cli.io.topology import Request
 from koopman_cli.io.xtcbits import atom_bits, sound
+from koopman_cli.nouns import are, counted
 
 _XTC = struct.Struct(">iiif9fi")  # magic, atoms, step, time, box, atoms again
 _PACKED = struct.Struct(">f3i3ii")  # precision, least and largest integers, index into a table
@@ -86,7 +87,7 @@ def _xtc_frame(head: bytes, first: tuple[int, int] | None) -> tuple[int, float, 
     if magic not in (1995, _LARGE) or (first and magic != first[0]):
         raise ValueError(f"magic number {magic}")
     if atoms != again or atoms < 1 or (first and atoms != first[1]):
-        raise ValueError(f"{atoms} atoms in its header")
+        raise ValueError(f"{counted(atoms, 'atom')} in its header")
     if atoms <= 9:
         return _XTC.size + 12 * atoms, time, atoms
     wide = magic == _LARGE
@@ -102,7 +103,7 @@ def _xtc_frame(head: bytes, first: tuple[int, int] | None) -> tuple[int, float, 
         raise ValueError("table index out of range")
     # The decoder keeps 14.4 bytes per atom; more than that cannot have been packed.
     if not atoms // 32 <= count <= 14 * atoms:
-        raise ValueError(f"{count} bytes for {atoms} atoms")
+        raise ValueError(f"{counted(count, 'byte')} for {counted(atoms, 'atom')}")
     return _XTC.size + _PACKED.size + (8 if wide else 4) + (count + 3) // 4 * 4, time, atoms
 
 
@@ -124,12 +125,12 @@ def walk_xtc(path: str) -> Walk:
             try:
                 length, time, atoms = _xtc_frame(head, first)
             except EOFError:
-                cut = f"{size - at} bytes of a frame header"
+                cut = f"{counted(size - at, 'byte')} of a frame header"
                 break
             except ValueError as error:
                 raise damaged(path, len(offsets), str(error)) from None
             if at + length > size:
-                cut = f"{size - at} of {length} bytes"
+                cut = f"{size - at} of {counted(length, 'byte')}"
                 break
             if first is None:
                 first = (struct.unpack(">i", head[:4])[0], atoms)
@@ -143,7 +144,10 @@ def walk_xtc(path: str) -> Walk:
 def complete(path: str, walk: Walk, request: Request) -> tuple[str, ...]:
     """Raise unless all frames are complete, or the complete ones will do (with a warning)."""
     n = len(walk.offsets)
-    said = f"the file ends inside frame {n} ({walk.cut}); {n} complete frames are readable"
+    said = (
+        f"the file ends inside frame {n} ({walk.cut}); {counted(n, 'complete frame')} {are(n)} "
+        "readable"
+    )
     if not n or (walk.cut and not request.options.allow_truncated):
         raise truncated(path, said, n)
     return (f"{path}: {said}",) if walk.cut else ()

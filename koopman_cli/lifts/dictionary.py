@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError, UsageError, did_you_mean
 from koopman_cli.linalg import SMALLEST, balanced
+from koopman_cli.nouns import counted
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -138,7 +139,7 @@ def _check_size(d: int, bases: Sequence[str], degree: int, order: int, centers: 
     total = sum(count[basis] for basis in bases)
     if total > MAX_FUNCTIONS:
         raise SupportError(
-            f"a dictionary of {total} functions of {d} features is too large "
+            f"a dictionary of {counted(total, 'function')} of {counted(d, 'feature')} is too large "
             f"(at most {MAX_FUNCTIONS})",
             "take fewer features, a lower degree (--set edmd.degree=2) or basis=gaussians",
         )
@@ -186,7 +187,8 @@ def _fourier(x: Matrix, length: Matrix, order: int) -> Matrix:
 def _centers(u: Matrix, count: int, seed: int) -> Matrix:
     if count > len(u):
         raise SupportError(
-            f"{count} centres from {len(u)} frames", "take fewer centres or more frames"
+            f"{counted(count, 'centre')} from {counted(len(u), 'frame')}",
+            "take fewer centres or more frames",
         )
     if u.shape[1] == 1:
         return np.linspace(u.min(), u.max(), count)[:, None]

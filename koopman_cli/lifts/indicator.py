@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError
 from koopman_cli.linalg import power_of_two
+from koopman_cli.nouns import counted
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -59,7 +60,8 @@ def cluster(sample: NDArray[Any], count: int, seed: int) -> Lift:
     distinct = len(np.unique(x, axis=0)) if len(x) < 10 * count else len(x)
     if distinct < count:
         raise SupportError(
-            f"{count} clusters from {distinct} distinct frames", "take fewer with --set clusters=N"
+            f"{counted(count, 'cluster')} from {distinct} distinct frames",
+            "take fewer with --set clusters=N",
         )
     settings: dict[str, Any] = {"n_clusters": count, "random_state": seed, "n_init": 1}
     unit = _unit(x)

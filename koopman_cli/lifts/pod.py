@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.nouns import are, counted, verb
 from koopman_cli.types import Lift
 
 Matrix = NDArray[np.float64]
@@ -192,7 +193,10 @@ def choose_rank(
     if asked.rank:
         possible = min(int(np.count_nonzero(singular > floor * singular[0])), shape[0] - 1)
         if asked.rank > possible:
-            text = f"rank {asked.rank} reduced to {possible}, what the {shape[0]} snapshots hold"
+            text = (
+                f"rank {asked.rank} reduced to {possible}, what the "
+                f"{counted(shape[0], 'snapshot')} {verb(shape[0], 'hold')}"
+            )
             return max(possible, 1), "as asked, reduced", (text,)
         return asked.rank, "as asked", ()
     if asked.energy:
@@ -291,7 +295,8 @@ def fit_pod(
     rows, design = training_rows(stream, starting_frames(stream, lag, ranges))
     if len(rows) < 2:
         raise SupportError(
-            f"{len(rows)} pairs are too few for a POD", "take a shorter lag or longer data"
+            f"{counted(len(rows), 'pair')} {are(len(rows))} too few for a POD",
+            "take a shorter lag or longer data",
         )
     blocks = pod_columns(stream)[2]
     return pod_lift(rows, design, rank, blocks, center=center)

@@ -28,6 +28,7 @@ from koopman_cli.models.base import Family, setting
 from koopman_cli.models.solve import Solution, Solver, solve
 from koopman_cli.models.training import Training
 from koopman_cli.moments import Moments
+from koopman_cli.nouns import counted
 from koopman_cli.types import FeatureSpec, Lift
 
 Matrix = NDArray[np.float64]
@@ -163,7 +164,7 @@ def read_centers(path: str, features: int) -> Matrix:
     points = points[:, None] if points.ndim == 1 else points
     if points.ndim != 2 or points.shape[1] != features:
         raise DataError(
-            f"{path!r}: shape {points.shape}, but there are {features} features",
+            f"{path!r}: shape {points.shape}, but there are {counted(features, 'feature')}",
             "give one row per centre and one column per feature",
         )
     return points

@@ -23,6 +23,7 @@ from koopman_cli.models.dmd import arrange
 from koopman_cli.models.pod import PodSettings
 from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import Moments
+from koopman_cli.nouns import counted
 
 Matrix = NDArray[np.float64]
 Rates = NDArray[np.complex128]
@@ -189,7 +190,7 @@ def optimise(stretches: Sequence[Stretch], start: Rates) -> Rates:
     stretches = [s for s in stretches if len(s.rows) > len(start)]
     if not stretches:
         raise SupportError(
-            f"no stretch of the data has more than {len(start)} frames",
+            f"no stretch of the data has more than {counted(len(start), 'frame')}",
             "take a smaller rank, or model dmd",
         )
     rates, damping = np.array(start, np.complex128), 1e-2

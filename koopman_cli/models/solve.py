@@ -30,6 +30,7 @@ from koopman_cli.linalg import (
 )
 from koopman_cli.models.restrict import Reduction
 from koopman_cli.moments import Covariances, Moments
+from koopman_cli.nouns import are, counted
 
 Matrix = NDArray[np.float64]
 Solver = Literal["reversible", "eig", "svd"]
@@ -97,7 +98,7 @@ def _supported(moments: Moments, eps: float) -> NDArray[np.bool_]:
     """Which functions vary; raises where there are no pairs, or none does."""
     if moments.n < 2:
         raise SupportError(
-            f"{moments.n:g} lagged pairs are too few for any model",
+            f"{counted(moments.n, 'lagged pair', 'g')} {are(moments.n)} too few for any model",
             "take a shorter lag or longer trajectories",
         )
     moving = moving_functions(moments, eps)

@@ -18,6 +18,7 @@ from koopman_cli.networks.judge import Folds
 from koopman_cli.networks.recipe import epochs_at_most, mixed
 from koopman_cli.networks.stack import Stack
 from koopman_cli.networks.team import Index, Team
+from koopman_cli.nouns import counted
 from koopman_cli.types import Progress, no_progress
 
 Tensor = Any
@@ -177,7 +178,8 @@ class Trainer:
         if clock.halvings == HALVINGS or clock.size // 2 <= 2 * self.team.recipe.outputs:
             free = f"{available(device) / 2**30:.2g} GiB are free"
             raise ResourceError(
-                f"not enough memory for batches of {clock.size} pairs on {device} ({free})",
+                f"not enough memory for batches of {counted(clock.size, 'pair')} on {device} "
+                f"({free})",
                 "give a smaller --set batch=N or width, fewer --restarts, or --device cpu",
             ) from error
         clock.size //= 2

@@ -74,7 +74,7 @@ ADVICE = (
         "cure.",
     ),
     Advice(
-        r"hold too few events to judge",
+        r"holds? too few events to judge",
         "Events are too rare to be held out",
         "In these folds a slow mode varies more than twice, or less than half, as much as in the "
         "rest of the data: most visits to a rare state lie in one stretch. The held-out score "
@@ -221,7 +221,7 @@ ADVICE = (
         "--precision float64, or data in double precision.",
     ),
     Advice(
-        r"lie outside the domain",
+        r"lies? outside the domain",
         "Outside the domain of the model",
         "The model was never shown such frames; their coordinates are extrapolated.",
         "Do not interpret them, or fit again with these data included.",

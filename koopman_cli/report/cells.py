@@ -6,8 +6,18 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from koopman_cli.nouns import number, unit_word
+
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+MINUS = "\N{MINUS SIGN}"
+
+#: A hyphen that is the sign of a number: of its own, of an exponent or of an imaginary part.
+_SIGN = re.compile(
+    r"(?<![\w.)\]/-])-(?=\d+(?:\.\d+)?(?:e-?\d+)?i?(?![\w/-]|\.\w))"
+    r"|(?<=\de)-(?=\d)|(?<=\d)-(?=[\d.]+i\b)"
+)
 
 #: Characters of a name in one piece, at most.
 PIECE = 16
@@ -55,10 +65,12 @@ class Cells:
         if self.value(key) is None:
             return Markup("–")
         told = self.number(f"{key}.value")
-        if self.value(f"{key}.low") is not None and self.value(f"{key}.high") is not None:
+        interval = self.value(f"{key}.low") is not None and self.value(f"{key}.high") is not None
+        if interval:
             ends = self.number(f"{key}.low"), self.number(f"{key}.high")
             told += Markup(' <span class="ci">[{}, {}]</span>').format(*ends)
         unit = self.value(f"{key}.unit")
+        unit = unit if interval or not unit else unit_word(self.value(f"{key}.value"), unit)
         return told + Markup(' <span class="unit">{}</span>').format(unit) if unit else told
 
     def eigenvalue(self, i: int) -> Markup:
@@ -105,16 +117,23 @@ def breakable(name: str) -> Markup:
     return Markup("<wbr>").join(pieces(name))
 
 
+def signed(text: str) -> str:
+    """Prose with true minus signs before its numbers; hyphens of words and ranges stay.
+
+    >>> signed("0.5-0.25i [-0.1, 2e-09], run-3.npy, 600-800")
+    '0.5\N{MINUS SIGN}0.25i [\N{MINUS SIGN}0.1, 2e\N{MINUS SIGN}09], run-3.npy, 600-800'
+    """
+    return _SIGN.sub(MINUS, text)
+
+
 def short(value: float) -> str:
     """Four significant digits, with a true minus.
 
     >>> short(-0.123456), short(19800)
     ('\N{MINUS SIGN}0.1235', '19800')
     """
-    from koopman_cli.report.text import number
-
     return _minus(str(value) if isinstance(value, int) else number(value))
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}")
+    return text.replace("-", MINUS)

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from koopman_cli import __version__
+from koopman_cli.nouns import lag_text
 from koopman_cli.report.cells import Cells
 from koopman_cli.report.compareplot import timescales_of_runs
 from koopman_cli.report.describe import CAPTIONS, TITLES, alt_text
 from koopman_cli.report.drawing import style
 from koopman_cli.report.figures import draw, encode_figure
 from koopman_cli.report.page import WEB, environment, picture, png_size
-from koopman_cli.report.text import lag_text
 from koopman_cli.report.words import summary_sentences
 from koopman_cli.types import FitResult
 

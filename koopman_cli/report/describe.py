@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from koopman_cli.nouns import counted, lag_text, number, timed
 from koopman_cli.report.drawing import frame_time
 from koopman_cli.report.featurebars import ranked
-from koopman_cli.report.text import lag_text, number, quantity
+from koopman_cli.report.text import quantity
 from koopman_cli.types import FitResult
 
 #: Name of a figure above it in the report.
@@ -118,7 +119,10 @@ def _timescales(result: FitResult) -> str:
     if scan is None:
         return ""
     step, unit = frame_time(result)
-    told = f"{len(scan.lags)} lags from {scan.lags[0] * step:g} to {scan.lags[-1] * step:g} {unit}"
+    told = (
+        f"{counted(len(scan.lags), 'lag')} from {scan.lags[0] * step:g} to "
+        f"{timed(scan.lags[-1] * step, unit)}"
+    )
     slowest = result.modes[0].timescale if result.modes else None
     return f"{told}; the model has lag {lag_text(result.model.lag)}" + (
         "" if slowest is None else f" and a slowest timescale of {quantity(slowest)}"
@@ -151,7 +155,7 @@ def _states(result: FitResult) -> str:
     if found is None:
         return ""
     shares = ", ".join(f"{100 * q.value:.3g}%" for q in found.hard)
-    return f"{found.count} states with populations {shares}"
+    return f"{counted(found.count, 'state')} with populations {shares}"
 
 
 def _network(result: FitResult) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.nouns import counted, timed
 from koopman_cli.report.drawing import (
     colour,
     column_labels,
@@ -164,7 +165,7 @@ def timescales(
     axes.plot(edge, edge, color=look().grey, linewidth=0.6, zorder=1)
     chosen = scan.chosen * step * factor
     state = "" if scan.converged else ", not converged"
-    mark = f"τ = {chosen:g} {unit}{state}"
+    mark = f"τ = {timed(chosen, unit)}{state}"
     axes.axvline(chosen, color=look().ink, linestyle="--", linewidth=0.8, label=mark)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom, top)
@@ -205,8 +206,8 @@ def _columns(result: FitResult, modes: Sequence[int] | None) -> list[tuple[str, 
         i += len(columns)
     if modes is not None:
         return [p for p in panels if any(c + 1 in modes for c in p[1])]
-    counted = [p for p in panels if p[1][0] < max(1, result.model.dim)]
-    return counted[:4]
+    within = [p for p in panels if p[1][0] < max(1, result.model.dim)]
+    return within[:4]
 
 
 def coordinates(
@@ -271,7 +272,7 @@ def scores(result: FitResult, width_mm: float = 85) -> Figure | None:
     )
     held_out = [s.vampe.test for s in tested]
     bars = [s.vampe.stderr or 0.0 for s in tested]
-    label = f"held out ({tested[0].folds} folds, ± standard error)"
+    label = f"held out ({counted(tested[0].folds, 'fold')}, ± standard error)"
     axes.errorbar(
         [s.dim for s in tested],
         np.asarray(held_out, float),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from koopman_cli import __version__
 from koopman_cli.bibliography import family_citation
-from koopman_cli.report.text import lag_text, number
+from koopman_cli.nouns import counted, lag_text, number, plural
 from koopman_cli.types import FitResult
 
 _SOLVES = {
@@ -25,24 +25,26 @@ def methods(result: FitResult) -> tuple[str, tuple[str, ...]]:
         return f"[{', '.join(keys)}]"
 
     read = result.input
-    files = f"{len(read.files)} trajector{'y' if len(read.files) == 1 else 'ies'}"
+    files = counted(len(read.files), "trajectory")
     md = f" read with MDTraj {cite('mcgibbon2015mdtraj')}" if read.kind == "md" else ""
     told = [
         (
-            f"Slow modes were estimated with koopman {__version__} from {read.frames} frames in "
-            f"{files}{md}, represented by {read.features} features ({model.features.text})."
+            f"Slow modes were estimated with koopman {__version__} from "
+            f"{counted(read.frames, 'frame')} in {files}{md}, represented by "
+            f"{counted(read.features, 'feature')} ({model.features.text})."
         ),
         (
             f"The model was {name} {cite(key)} at a lag of {lag_text(model.lag)} with {model.dim} "
-            f"non-constant function{'' if model.dim == 1 else 's'}, {_SOLVES[model.solve]}, on "
-            f"{model.pairs} lagged pairs in {model.precision} arithmetic."
+            f"{plural(model.dim, 'non-constant function')}, {_SOLVES[model.solve]}, on "
+            f"{counted(model.pairs, 'lagged pair')} in {model.precision} arithmetic."
         ),
     ]
     if result.lag_scan is not None:
         told.append(f"The lag was chosen from implied timescales: {result.lag_scan.reason}.")
     if result.score is not None and result.score.vampe.test is not None:
         score = result.score
-        how = f"{score.folds} folds of contiguous blocks" if score.folds else "a separate test set"
+        folds = counted(score.folds, "fold")
+        how = f"{folds} of contiguous blocks" if score.folds else "a separate test set"
         told.append(
             f"Models were judged by the held-out VAMP-E score {cite('wu2020', 'mcgibbon2015')} on "
             f"{how}, at a fixed number of functions and never across lags."

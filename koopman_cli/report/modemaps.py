@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.geometry import Geometry, scatter
+from koopman_cli.nouns import unit_word
 from koopman_cli.report.drawing import DIVERGING, fixed_figure, frame_time, place
 from koopman_cli.report.fieldmaps import (
     BAR,
@@ -51,8 +52,7 @@ def _interval(
 
 def mode_title(mode: Mode, time_unit: str) -> str:
     """Frequency (or period), and below it growth, with intervals and units."""
-    plural = time_unit in ("months", "years", "frames", "time units")
-    per = f" /{(time_unit or 'time unit').removesuffix('s' if plural else '-')}"
+    per = f" /{unit_word(1, time_unit or 'time units')}"
     if mode.frequency is not None:
         q = mode.frequency
         name = f"f = {_interval(q.value, q.low, q.high, per, 4)}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.nouns import number
 from koopman_cli.report.drawing import colour, fixed_figure, look, place, readable_unit
-from koopman_cli.report.text import number
 from koopman_cli.types import FitResult, States
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from koopman_cli import __version__
 from koopman_cli.bibliography import bibtex
+from koopman_cli.nouns import counted, lag_text, per, plural, unit_word
 from koopman_cli.report.advice import explain
-from koopman_cli.report.cells import Cells, breakable, short
+from koopman_cli.report.cells import Cells, breakable, short, signed
 from koopman_cli.report.certified import MEANING
 from koopman_cli.report.config import dumps as config_text
 from koopman_cli.report.describe import CAPTIONS, TITLES, alt_text
@@ -22,7 +23,7 @@ from koopman_cli.report.featurebars import ranked
 from koopman_cli.report.json import summary
 from koopman_cli.report.methods import methods
 from koopman_cli.report.pdbtext import pdb_text
-from koopman_cli.report.text import counted_unit, is_conjugate, lag_text
+from koopman_cli.report.text import is_conjugate
 from koopman_cli.report.words import help_section, summary_sentences
 from koopman_cli.types import FitResult, ScoreEntry
 
@@ -54,6 +55,9 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["breakable"] = breakable
+    made.filters["signed"] = signed
+    made.filters["counted"] = counted
+    made.filters["plural"] = plural
     return made
 
 
@@ -132,7 +136,7 @@ def _modes(result: FitResult, cells: Cells) -> dict[str, Any]:
 
 def _dt_unit(result: FitResult) -> str:
     step = result.input.dt
-    return "" if step is None else counted_unit(step.value, step.unit) or "time units"
+    return "" if step is None else unit_word(step.value, step.unit) or "time units"
 
 
 def _scores(result: FitResult, cells: Cells) -> list[dict[str, Any]]:
@@ -152,7 +156,7 @@ def _scores(result: FitResult, cells: Cells) -> list[dict[str, Any]]:
 
 def _entry(entry: ScoreEntry) -> dict[str, str]:
     parts = {"train": entry.train, "test": entry.test, "stderr": entry.stderr}
-    return {name: "–" if value is None else f"{value:.4f}" for name, value in parts.items()}
+    return {name: "–" if value is None else signed(f"{value:.4f}") for name, value in parts.items()}
 
 
 def _dims(result: FitResult) -> list[dict[str, Any]]:
@@ -173,10 +177,8 @@ def _features(result: FitResult) -> list[dict[str, Any]]:
         {
             "mode": found.modes[k],
             "name": found.names[i],
-            "value": f"{found.values[i, k]:.2f}".replace("-", "\N{MINUS SIGN}"),
-            "interval": f"[{found.low[i, k]:.2f}, {found.high[i, k]:.2f}]".replace(
-                "-", "\N{MINUS SIGN}"
-            ),
+            "value": signed(f"{found.values[i, k]:.2f}"),
+            "interval": signed(f"[{found.low[i, k]:.2f}, {found.high[i, k]:.2f}]"),
             "stable": bool(found.stable[i, k]),
         }
         for k in range(count)
@@ -221,8 +223,7 @@ def _rate(cells: Cells, key: str) -> str:
     ends = ""
     if q["low"] and q["high"]:
         ends = f" [{short(1 / q['high'])}, {short(1 / q['low'])}]"
-    unit = f" per {q['unit']}" if q["unit"] else ""
-    return f"{short(1 / q['value'])}{ends}{unit}"
+    return f"{short(1 / q['value'])}{ends} {per(q['unit'])}".rstrip()
 
 
 def _viewer(result: FitResult) -> dict[str, Any] | None:
@@ -256,8 +257,8 @@ def _thinned(result: FitResult) -> str:
     if not shown or shown >= result.input.frames:
         return ""
     return (
-        f"Figures over frames show {shown} of {result.input.frames} frames, evenly spaced; all "
-        "numbers are from all frames."
+        f"Figures over frames show {shown} of {counted(result.input.frames, 'frame')}, evenly "
+        "spaced; all numbers are from all frames."
     )
 
 

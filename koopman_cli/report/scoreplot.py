@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from koopman_cli.candidates import Candidate, Recommendation, ScoreTable
+from koopman_cli.nouns import lag_text
 from koopman_cli.report.drawing import colour, look, new_figure, style
 from koopman_cli.report.scores import window_text
-from koopman_cli.report.text import lag_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from koopman_cli.candidates import Candidate, Recommendation, ScoreTable
 from koopman_cli.choice import describe
+from koopman_cli.nouns import counted, lag_text, times
+from koopman_cli.nouns import number as digits
 from koopman_cli.report.json import encode, finite, number
-from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered, score_text
-from koopman_cli.report.text import number as digits
+from koopman_cli.report.text import add_row, make_table, print_rendered, score_text
 from koopman_cli.store.atomic import write_atomic
 from koopman_cli.store.plain import to_plain
 from koopman_cli.types import Lag, ScoreEntry
@@ -171,7 +172,7 @@ def window_text(window: int) -> str:
     >>> window_text(0), window_text(9)
     ('no delays', 'windows of 10 frames')
     """
-    return f"windows of {window + 1} frames" if window else "no delays"
+    return f"windows of {counted(window + 1, 'frame')}" if window else "no delays"
 
 
 HEAD = (
@@ -186,16 +187,22 @@ def render(table: ScoreTable, console: Console, out: Path | None = None) -> None
     def say(line: str, style: str | None = None) -> None:
         console.print(line, style=style, markup=False, highlight=False)
 
-    repeats = f", {table.repeats} assignments" if table.repeats > 1 else ""
-    say(f"Held-out scores: {table.folds} folds of {table.blocks} blocks{repeats}")
+    repeats = f", {counted(table.repeats, 'assignment')}" if table.repeats > 1 else ""
+    say(
+        f"Held-out scores: {counted(table.folds, 'fold')} of "
+        f"{counted(table.blocks, 'block')}{repeats}"
+    )
     say("1 of every score is the constant function; lags are not comparable with each other")
     say("read: readings of the data that the moments of a cell took; s: its share of the seconds")
     for note in table.notes:
         say(f"  {note}")
     several = len({cell.window for cell in table.cells}) > 1
     for features, count in table.readings.items():
-        times = "once" if count == 1 else f"{count} times"
-        say(f"  {features}: data read {times} for moments" if count else f"  {features}: not read")
+        say(
+            f"  {features}: data read {times(count)} for moments"
+            if count
+            else f"  {features}: not read"
+        )
     for recommended in table.recommended:
         of_window = f", {window_text(recommended.window)}" if several else ""
         say(f"\nlag {lag_text(recommended.lag)}{of_window}", "bold")

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from koopman_cli.nouns import counted, lag_text, number, timed, unit_word
 from koopman_cli.types import (
     FitResult,
     ForecastSkill,
     Gap,
-    Lag,
     Mode,
     Quantity,
     Score,
@@ -41,15 +41,6 @@ LOSES = 1.01
 _PLAIN = {"±": "+-", "µ": "u", "τ": "tau", "λ": "lambda", "Å": "A", "°": "deg", "²": "2"}
 
 
-def number(value: float) -> str:
-    """Four significant digits, without an exponent where people would not write one.
-
-    >>> number(33.0), number(0.91234), number(12345.6), number(1e-9)
-    ('33', '0.9123', '12346', '1e-09')
-    """
-    return f"{value:.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
-
-
 def quantity(q: Quantity | None) -> str:
     """Value, interval where there is one, and unit; "-" where undefined.
 
@@ -62,30 +53,8 @@ def quantity(q: Quantity | None) -> str:
     if q.low is not None or q.high is not None:
         ends = ("-" if end is None else number(end) for end in (q.low, q.high))
         interval = f" [{', '.join(ends)}]"
-    return f"{number(q.value)}{interval} {q.unit}".rstrip()
-
-
-def lag_text(lag: Lag) -> str:
-    """A lag in frames and, where it has one, in time.
-
-    >>> lag_text(Lag(10, 100.0, "ps")), lag_text(Lag(1, 1.0, "frames"))
-    ('10 frames (100 ps)', '1 frame')
-    >>> lag_text(Lag(1, 1.0, "months"))
-    '1 frame (1 month)'
-    """
-    frames = f"{lag.frames} frame{'s' if lag.frames != 1 else ''}"
-    if lag.unit == "frames":
-        return frames
-    return f"{frames} ({number(lag.value)} {counted_unit(lag.value, lag.unit)})"
-
-
-def counted_unit(value: float, unit: str) -> str:
-    """The unit of a number: months and years are written out, so one of them is singular.
-
-    >>> counted_unit(1, "months"), counted_unit(3, "months"), counted_unit(1, "ps")
-    ('month', 'months', 'ps')
-    """
-    return unit.removesuffix("s") if value == 1 and unit in ("months", "years") else unit
+    unit = q.unit if interval else unit_word(q.value, q.unit)
+    return f"{number(q.value)}{interval} {unit}".rstrip()
 
 
 def residual(value: float | None) -> str:
@@ -148,14 +117,15 @@ def add_row(table: Table, cells: Sequence[str]) -> None:
 
 def _read_lines(result: FitResult) -> list[str]:
     read, lag = result.input, result.model.lag
-    files = f"{len(read.files)} file{'s' if len(read.files) != 1 else ''}"
-    features = f"{read.features} feature{'s' if read.features != 1 else ''}"
-    lines = [f"Read: {read.frames} frames from {files}, {features} ({read.kind})"]
-    lines += [f"  {path}: {frames} frames" for path, _, frames in read.files[:20]]
+    files, features = counted(len(read.files), "file"), counted(read.features, "feature")
+    lines = [f"Read: {counted(read.frames, 'frame')} from {files}, {features} ({read.kind})"]
+    lines += [f"  {path}: {counted(frames, 'frame')}" for path, _, frames in read.files[:20]]
     if len(read.files) > 20:
         lines.append(f"  and {len(read.files) - 20} more files")
     if read.test:
-        tested = ", ".join(f"{path} ({frames} frames)" for path, _, frames in read.test[:5])
+        tested = ", ".join(
+            f"{path} ({counted(frames, 'frame')})" for path, _, frames in read.test[:5]
+        )
         more = f" and {len(read.test) - 5} more" if len(read.test) > 5 else ""
         lines.append(f"Tested on: {tested}{more}")
     step = read.dt
@@ -163,12 +133,11 @@ def _read_lines(result: FitResult) -> list[str]:
         lines.append("Time step: none known; times are in frames")
     else:
         origin = f" (from {step.origin})" if step.origin else ""
-        unit = counted_unit(step.value, step.unit) or "time units"
-        lines.append(f"Time step: {number(step.value)} {unit}{origin}")
+        lines.append(f"Time step: {timed(step.value, step.unit or 'time units')}{origin}")
     model = result.model
     lines.append(
         f"Model: {model.family} on {model.features.text}, lag {lag_text(lag)}, "
-        f"dim {model.dim}, rank {model.rank}, {model.pairs} pairs"
+        f"dim {model.dim}, rank {model.rank}, {counted(model.pairs, 'pair')}"
     )
     if model.dropped:
         more = f" and {len(model.dropped) - 8} more" if len(model.dropped) > 8 else ""
@@ -194,7 +163,7 @@ def _score_row(name: str, entry: ScoreEntry) -> tuple[str, str, str]:
 
 def _score_table(result: FitResult, score: Score) -> Table:
     """Scores of the model and, where there are any, of its rivals on the same coordinates."""
-    held_out = f"held out ({score.folds} folds)" if score.folds else "held out"
+    held_out = f"held out ({counted(score.folds, 'fold')})" if score.folds else "held out"
     rivals = result.rivals
     table = make_table([*(["model"] if rivals else []), "score", "train", held_out])
     for owner, found in ((result.model.family, score), *rivals):
@@ -261,17 +230,13 @@ def skill_lines(skill: ForecastSkill | None, dt: TimeStep | None) -> list[str]:
         return ["Held-out forecasts: too little data to hold any out"]
     rows = sorted({0, len(skill.steps) // 4, len(skill.steps) // 2, len(skill.steps) - 1})
     unit = f" ({skill.unit})" if skill.unit else ""
-    lines = [f"Error per cell{unit} on the last fifth of the data, {skill.starts} forecasts"]
+    lines = [
+        f"Error per cell{unit} on the last fifth of the data, {counted(skill.starts, 'forecast')}"
+    ]
     lines.append(f"{'frames ahead':>16}{'model':>14}{'persistence':>14}{'climatology':>14}")
     for i in rows:
         step = int(skill.steps[i])
-        time = (
-            ""
-            if dt is None
-            else f" ({number(step * dt.value)} {counted_unit(step * dt.value, dt.unit)})".replace(
-                " )", ")"
-            )
-        )
+        time = "" if dt is None else f" ({timed(step * dt.value, dt.unit)})"
         errors = (skill.model[i], skill.persistence[i], skill.climatology[i])
         cells = "".join(f"{number(v) if v == v else '-':>14}" for v in errors)
         lines.append(f"{f'{step}{time}':>16}{cells}")
@@ -291,7 +256,7 @@ def _losses(skill: ForecastSkill) -> list[str]:
         model = [float(v) if v == v else float("inf") for v in skill.model]
         worse = sum(a > LOSES * float(b) for a, b in zip(model, other, strict=True) if b == b)
         if 10 * worse >= len(model):
-            told.append(f"{name} at {worse} of {len(model)} horizons")
+            told.append(f"{name} at {worse} of {counted(len(model), 'horizon')}")
     return [f"The model is worse than {' and than '.join(told)}."] if told else []
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from koopman_cli.lagscan import LagBands
+from koopman_cli.nouns import counted, lag_text, timed, times
 from koopman_cli.report.drawing import colour, look, new_figure, readable_unit, style
 from koopman_cli.report.json import encode, number
-from koopman_cli.report.text import add_row, lag_text, make_table, print_rendered, quantity
+from koopman_cli.report.text import add_row, make_table, print_rendered, quantity
 from koopman_cli.store.atomic import refusals, write_atomic
 from koopman_cli.types import Quantity
 
@@ -144,7 +145,7 @@ def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
         axes.plot(edge, edge, color=look().grey, linewidth=0.6, zorder=1)
         if bands.converged is not None:
             at = lags[bands.converged]
-            label = f"constant from {at:g} {unit}"
+            label = f"constant from {timed(at, unit)}"
             axes.axvline(at, color=look().ink, linestyle="--", linewidth=0.8, label=label)
         axes.set_xlim(*edge)
         axes.set_ylim(bottom, shown.max(initial=lags[-1]) * 1.6)
@@ -168,8 +169,10 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
     def say(line: str, look: str | None = None) -> None:
         console.print(line, style=look, markup=False, highlight=False)
 
-    times = "once" if bands.readings == 1 else f"{bands.readings} times"
-    say(f"{bands.model} on {bands.features}: {len(bands.lags)} lags, data read {times}")
+    say(
+        f"{bands.model} on {bands.features}: {counted(len(bands.lags), 'lag')}, data read "
+        f"{times(bands.readings)}"
+    )
     modes = range(bands.times.shape[1])
     table = make_table(["lag", *(f"timescale {m + 1}" for m in modes), ""])
     every = -(-len(bands.lags) // MOST_ROWS)
@@ -179,7 +182,10 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
         add_row(table, [lag_text(bands.lags[i]), *cells, _marks(bands, i)])
     console.print(table)
     if every > 1:
-        say(f"Every {_ordinal(every)} of {len(bands.lags)} lags is shown; all are in the csv file.")
+        say(
+            f"Every {_ordinal(every)} of {counted(len(bands.lags), 'lag')} is shown; all are in "
+            "the csv file."
+        )
     if any(_below(bands, i, m) for i in shown for m in modes):
         say("In parentheses: shorter than the lag, where little of the mode is left.")
     if any(bands.together[i] for i in shown):

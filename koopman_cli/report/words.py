@@ -9,20 +9,9 @@ from typing import Any
 
 from koopman_cli.analysis.consistency import AT_LEAST
 from koopman_cli.hints import completed, rank_command
-from koopman_cli.report.text import lag_text, number, quantity
+from koopman_cli.nouns import counted, lag_text, number, spelled
+from koopman_cli.report.text import quantity
 from koopman_cli.types import FitResult, Mode, ReadOptions
-
-_COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-def counted(n: int, thing: str) -> str:
-    """A number and a noun.
-
-    >>> counted(1, "slow mode"), counted(2, "slow mode"), counted(14, "state")
-    ('one slow mode', 'two slow modes', '14 states')
-    """
-    told = _COUNTS[n] if n < len(_COUNTS) else str(n)
-    return f"{told} {thing}{'' if n == 1 else 's'}"
 
 
 def is_flow(result: FitResult) -> bool:
@@ -39,9 +28,9 @@ def _resolved(result: FitResult) -> list[Mode]:
 def _flow_words(result: FitResult) -> list[str]:
     moving = [m for m in _resolved(result) if m.eigenvalue is not None and m.eigenvalue.imag > 0]
     still = [m for m in _resolved(result) if m.eigenvalue is not None and m.eigenvalue.imag == 0]
-    told = [f"{counted(len(moving), 'oscillation')} resolved".capitalize()]
+    told = [f"{spelled(len(moving), 'oscillation')} resolved".capitalize()]
     if still:
-        told[0] += f", {counted(len(still), 'mode')} without oscillation"
+        told[0] += f", {spelled(len(still), 'mode')} without oscillation"
     if moving:
         first = moving[0]
         text = f"the strongest, mode {first.index}, has a period of {quantity(first.period)}"
@@ -55,11 +44,11 @@ def _mode_words(result: FitResult) -> list[str]:
     found = _resolved(result)
     if result.model.eigenvalues is None:
         coherences = [m for m in result.modes if m.singular_value is not None]
-        told = [f"{counted(len(found), 'coherent mode')} resolved".capitalize()]
+        told = [f"{spelled(len(found), 'coherent mode')} resolved".capitalize()]
         if coherences:
             told.append(f"the largest coherence is {number(coherences[0].singular_value or 0)}")
         return told
-    told = [f"{counted(len(found), 'slow mode')} resolved".capitalize()]
+    told = [f"{spelled(len(found), 'slow mode')} resolved".capitalize()]
     timed = [m for m in found if m.timescale is not None]
     if timed:
         word = "it takes" if len(found) == 1 else "the slowest takes"
@@ -91,9 +80,9 @@ def summary_sentences(result: FitResult) -> list[str]:
     elif gap is not None and not is_flow(result):
         parts.append("no spectral gap is resolved")
     if result.states is not None:
-        parts.append(counted(result.states.count, "metastable state"))
+        parts.append(spelled(result.states.count, "metastable state"))
     if result.coherent is not None:
-        parts.append(counted(result.coherent.count, "coherent set"))
+        parts.append(spelled(result.coherent.count, "coherent set"))
     told = ["; ".join(parts) + "."]
     test = None if result.states is None else result.states.chapman_kolmogorov
     if test is not None and test.verdict == "failed":
@@ -147,7 +136,8 @@ def _no_slow_mode(result: FitResult, paths: str) -> Help:
         "No slow mode",
         (
             (
-                f"Nothing in these {result.input.features} features stays correlated over {lag} in "
+                f"Nothing in these {counted(result.input.features, 'feature')} stays correlated "
+                f"over {lag} in "
                 "a way that data held out from the fit confirm. The tables below describe noise, "
                 "or processes faster than the lag."
             ),
@@ -232,7 +222,7 @@ def _no_gap(result: FitResult, paths: str) -> Help:
     assert gap is not None
     resolved = len(_resolved(result))
     head = (
-        f"{counted(resolved, 'mode').capitalize()} of this model "
+        f"{spelled(resolved, 'mode').capitalize()} of this model "
         f"{'is' if resolved == 1 else 'are'} resolved, but no timescale stands out from "
         f"the next one by a ratio surely above 2.5 ({gap.reason})."
     )

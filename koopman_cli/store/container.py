@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import FileError, KoopmanError, ModelFileError
+from koopman_cli.nouns import counted
 from koopman_cli.store.atomic import refusals, write_atomic
 
 FORMAT = "koopman-model"
@@ -186,7 +187,7 @@ def _check_dataset(dataset: Any, limit: int) -> int:
     claims = [shape] + ([layout.get_chunk()] if kind == h5py.h5d.CHUNKED else [])
     claimed = max(math.prod(claim) for claim in claims) * dtype.itemsize
     if claimed > limit:
-        raise ValueError(f"a dataset claims {claimed} bytes, the file has {limit}")
+        raise ValueError(f"a dataset claims {counted(claimed, 'byte')}, the file has {limit}")
     return int(claimed)
 
 
@@ -248,7 +249,9 @@ def read(path: Path, schema: int) -> tuple[int, Arrays]:
         version, sha256 = _check_header(path, root, schema)
         datasets = dict(_walk(root, "", {h5py.h5o.get_info(root).addr}))
         if sum(_check_dataset(d, size) for d in datasets.values()) > size:
-            raise ValueError(f"its datasets claim more than the {size} bytes of the file")
+            raise ValueError(
+                f"its datasets claim more than the {counted(size, 'byte')} of the file"
+            )
         arrays = {name: np.asarray(h5py.Dataset(d)[()]) for name, d in datasets.items()}
         dtypes = {name: h5py.Dataset(d).dtype for name, d in datasets.items()}
         arrays = {name: a.astype(dtypes[name], copy=False) for name, a in arrays.items()}

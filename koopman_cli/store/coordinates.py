@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import UsageError
+from koopman_cli.nouns import counted
 from koopman_cli.store.atomic import refusals, sibling, sync_directory
 
 
@@ -55,7 +56,8 @@ def check_target(out: str | PathLike[str], count: int, *, force: bool = False) -
         raise UsageError(f"{str(path)!r}: cannot write this kind of file", "use .npy or .h5")
     if path.suffix == ".npy" and count != 1:
         raise UsageError(
-            f"{str(path)!r}: {count} trajectories do not fit into one .npy", "use --out NAME.h5"
+            f"{str(path)!r}: {counted(count, 'trajectory')} do not fit into one .npy",
+            "use --out NAME.h5",
         )
     if path.is_dir():
         raise UsageError(f"{str(path)!r} is a directory", "name a file in it")
