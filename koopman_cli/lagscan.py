@@ -201,7 +201,7 @@ def _lags_named(lags: list[int]) -> str:
     """Lags in frames, the ends of many."""
     if len(lags) > 6:
         return f"{counted(len(lags), 'lag')} from {lags[0]} to {counted(lags[-1], 'frame')}"
-    return f"lag {', '.join(map(str, lags))} frames"
+    return f"lag {''.join(f'{lag}, ' for lag in lags[:-1])}{counted(lags[-1], 'frame')}"
 
 
 def _moments(

@@ -180,7 +180,7 @@ def test_failure_on_later_frames_names_them(tmp_path):
 def test_columns_that_come_and_go(tmp_path):
     """A function must return the same number of columns for every chunk."""
     source = "def f(x):\n    return x if x.max() < 601 else x[:, :1]\n"
-    with pytest.raises(UsageError, match="returned 1 columns from frame 300 on, 2 before"):
+    with pytest.raises(UsageError, match="returned 1 column from frame 300 on, 2 before"):
         rows(on_array(write(tmp_path, source), frames=400), size=2)
 
 

@@ -121,7 +121,7 @@ def test_incomplete_frames_can_be_dropped(tmp_path):
     read = ReadOptions(drop_nonfinite=True)
     result = fit([netcdf(tmp_path / "a.nc", gap())], FitOptions(folds=0), read=read)
     assert result.model.pairs == 6 + 31
-    assert any("1 of 40 frames are incomplete" in w for w in result.warnings)
+    assert any("1 of 40 frames is incomplete and was removed" in w for w in result.warnings)
 
 
 def test_time_that_is_not_first_is_found_or_named(tmp_path):

@@ -267,7 +267,7 @@ def test_gaps_in_a_table_are_nan_and_text_is_named(tmp_path):
     path.write_text("a,b\n1,2\n3,monday\n")
     assert "line 3, column b: 'monday'" in str(failure(path))
     path.write_text("a,b\n1,2\n3\n5,6\n")
-    assert "line 3 has 1 columns, expected 2" in str(failure(path))
+    assert "line 3 has 1 column, expected 2" in str(failure(path))
 
 
 def test_a_cut_last_line(tmp_path):

@@ -179,3 +179,62 @@ def test_the_last_frame_of_a_large_system_is_checked(tmp_path):
     assert "--allow-truncated to use the 2 complete frames" in error.hint
     trajectory, values = read(path, top=top, allow_truncated=True)
     assert len(values) == trajectory.n_frames == 2
+
+
+# ------------------------------------------------------------------ series of a NetCDF file
+
+
+def indices(path, engine, step="D"):
+    """Two daily series, one of them packed into integers, beside another of four numbers."""
+    slow = relaxing(600, memory=(0.9, 0.0))
+    data = xarray.Dataset(
+        {"rmm1": ("time", slow[:, 0]), "rmm2": ("time", slow[:, 1]), "n": ("k", np.arange(4.0))},
+        coords={"time": (np.datetime64("1950-01", step) + np.arange(600)).astype("datetime64[ns]")},
+    )
+    packed = {"rmm1": {"dtype": "int16", "scale_factor": 1e-3, "_FillValue": -9999}}
+    data.to_netcdf(path, engine=engine, encoding=packed)
+    return slow
+
+
+@pytest.mark.parametrize("engine", ["scipy", "h5netcdf"])
+def test_series_of_a_netcdf_file_have_names_and_calendar_time(tmp_path, engine):
+    """``--var rmm1`` is one column of that name, unpacked, with the step of its time."""
+    slow = indices(tmp_path / "rmm.nc", engine)
+    (one,) = open_trajectories([tmp_path / "rmm.nc"], ReadOptions(var=("rmm1",)))
+    assert one.kind == "array"
+    assert one.names == ("rmm1",)
+    assert (one.dt.value, one.dt.unit) == (1.0, "d")
+    rows = np.concatenate([c.values for c in one.read(100)])
+    np.testing.assert_allclose(rows[:, 0], slow[:, 0], atol=1e-3)
+    (both,) = open_trajectories([tmp_path / "rmm.nc"], ReadOptions(var=("rmm1", "rmm2")))
+    assert both.names == ("rmm1", "rmm2")
+    assert both.dt == one.dt
+
+
+def test_months_of_a_series_are_months(tmp_path):
+    """A series on the first of every month has the step of a month, and its lags are months."""
+    indices(tmp_path / "rmm.nc", "h5netcdf", "M")
+    out = tmp_path / "run.koopman"
+    said = done("fit", tmp_path / "rmm.nc", "--var", "rmm1", "--lag", "2months", "-o", out).out
+    assert "Time step: 1 month (from time of" in said
+    assert "lag 2 frames (2 months)" in said
+
+
+@pytest.mark.parametrize("engine", ["scipy", "h5netcdf"])
+def test_info_of_several_series_shows_those_that_go_together(tmp_path, monkeypatch, engine):
+    """The hint takes the series of one length together, and is a command that runs."""
+    monkeypatch.chdir(tmp_path)
+    indices("rmm.nc", engine)
+    error, hint = two_lines(run("info", "rmm.nc"))
+    assert all(name in error for name in ("rmm1 (600", "rmm2 (600", "n (4"))
+    told = "choose with --var, for example: koopman fit rmm.nc --var rmm1,rmm2 (or --var rmm1)"
+    assert hint == told
+    done("fit", "rmm.nc", "--var", "rmm1,rmm2", "-q", "--allow-empty")
+
+
+def test_a_series_without_a_coordinate_has_no_time_step(tmp_path):
+    """Without a time coordinate nothing is made up."""
+    xarray.Dataset({"u": ("k", np.arange(30.0) % 7)}).to_netcdf(tmp_path / "u.nc")
+    (found,) = open_trajectories([tmp_path / "u.nc"], ReadOptions())
+    assert found.dt is None
+    assert found.names == ("u",)

@@ -379,7 +379,7 @@ def test_lags_with_coherences_are_named():
     bands = timescales(data, TimescaleOptions(("1", "32", "64", "96"), model="vamp"))
     assert np.isnan(bands.times[0]).all()
     assert np.isfinite(bands.times[1:, 0]).all()
-    assert any(w.startswith("lag 1 frames: singular values") for w in bands.warnings)
+    assert any(w.startswith("lag 1 frame: singular values") for w in bands.warnings)
 
 
 def test_values_below_their_lag_are_marked(tmp_path):

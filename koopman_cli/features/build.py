@@ -20,7 +20,7 @@ from koopman_cli.features.spec import Part, parse_delays, parse_spec
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io.molecules import real_bonds
 from koopman_cli.io.wholeness import FrameWatch, frame_warnings
-from koopman_cli.nouns import are, counted
+from koopman_cli.nouns import are, counted, verb
 from koopman_cli.types import FeatureSpec, Progress, Trajectory, no_progress
 
 
@@ -237,7 +237,8 @@ def _drop_bad(
             if len(bad):
                 warnings.append(
                     f"{trajectory.label}: {len(bad)} of {counted(trajectory.n_frames, 'frame')} "
-                    f"{are(len(bad))} not finite and were removed (first: frame {bad[0]})"
+                    f"{are(len(bad))} not finite and {verb(len(bad), 'was', 'were')} removed "
+                    f"(first: frame {bad[0]})"
                 )
     return kept, warnings
 

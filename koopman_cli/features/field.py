@@ -23,7 +23,7 @@ from koopman_cli.features.snapshots import Run, Snapshots, compress, scan_missin
 from koopman_cli.features.spec import Delays, parse_delays, parse_spec
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.geometry import Geometry
-from koopman_cli.nouns import are, counted
+from koopman_cli.nouns import are, counted, verb
 from koopman_cli.types import FeatureSpec, Progress, ReadOptions, TimeStep, Trajectory, no_progress
 
 Matrix = NDArray[np.float64]
@@ -200,8 +200,8 @@ def finite_frames(
         if bad.any():
             warned.append(
                 f"{trajectory.label}: {int(bad.sum())} of {counted(len(bad), 'frame')} "
-                f"{are(bad.sum())} incomplete and "
-                f"were removed (first: frame {int(np.flatnonzero(bad)[0])})"
+                f"{are(bad.sum())} incomplete and {verb(bad.sum(), 'was', 'were')} removed "
+                f"(first: frame {int(np.flatnonzero(bad)[0])})"
             )
         if bad.all():
             raise DataError(f"{trajectory.label}: no frame is complete", "fill the gaps first")

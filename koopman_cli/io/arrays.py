@@ -73,15 +73,26 @@ def check_names(
             raise UsageError(f"{option} {name}: {path} has no {what} {name!r}", hint)
 
 
-def choose_hint(path: str, name: str) -> str:
-    """How to choose one of several arrays, as a command that can be copied.
+def choose_hint(path: str, name: str, *more: str) -> str:
+    """How to choose one of several arrays, or several of one length, as commands to be copied.
 
     >>> choose_hint("sst 1.nc", "sst")
     "choose with --var, for example: koopman fit 'sst 1.nc' --var sst"
+    >>> choose_hint("a.nc", "u", "v", "w")
+    'choose with --var, for example: koopman fit a.nc --var u,v,w (or --var u)'
     """
+    together = shlex.quote(",".join((name, *more)))
+    single = f" (or --var {shlex.quote(name)})" if more else ""
     return (
-        f"choose with --var, for example: koopman fit {shlex.quote(path)} --var {shlex.quote(name)}"
+        f"choose with --var, for example: koopman fit {shlex.quote(path)} --var {together}{single}"
     )
+
+
+def _company(usable: Mapping[str, Field], most: int = 4) -> tuple[str, ...]:
+    """The first array, with the series of its length where it is one."""
+    first, *others = usable
+    alike = [n for n in others if usable[n].shape == usable[first].shape]
+    return (first, *alike[: most - 1]) if len(usable[first].shape) == 1 else (first,)
 
 
 def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[str, ...]:
@@ -107,7 +118,7 @@ def pick(path: str, fields: Mapping[str, Field], var: tuple[str, ...]) -> tuple[
             more = f" and {len(usable) - 12} more" if len(usable) > 12 else ""
             raise DataError(
                 f"{path}: holds {counted(len(usable), 'array')}: {listed}{more}",
-                choose_hint(path, next(iter(usable))),
+                choose_hint(path, *_company(usable)),
             )
         return tuple(usable)
     check_names(path, var, tuple(fields))
@@ -203,9 +214,14 @@ def read_blocks(
             yield plan.rows(block(plan.index(slice(member, member + 1), take)))
 
 
-def _column_names(fields: Mapping[str, Field], plans: Mapping[str, Layout]) -> tuple[str, ...]:
+def _column_names(
+    fields: Mapping[str, Field], plans: Mapping[str, Layout], *, named: bool
+) -> tuple[str, ...]:
+    """Names of columns: those of series, numbered ones of matrices; ``named`` by the user."""
     if len(fields) == 1:
         (plan,) = plans.values()
+        if named and plan.columns == 1:
+            return tuple(fields)
         return tuple(f"x{j + 1}" for j in range(plan.columns))
     names: list[str] = []
     for name, plan in plans.items():
@@ -265,7 +281,7 @@ def array_source(
         first.frames,
         dtype,
         read,
-        names=_column_names(fields, plans),
+        names=_column_names(fields, plans, named=bool(options.var)),
         units=("",) * width,
         members=first.members if options.ensemble else 0,
         warnings=tuple(warned),

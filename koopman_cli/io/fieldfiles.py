@@ -6,8 +6,9 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.geometry import Clock
-from koopman_cli.io.arrays import Block, Field
+from koopman_cli.io.arrays import Block, Field, array_source, pick
 from koopman_cli.io.fields import Listed, Opener, field_source
 from koopman_cli.io.source import Source
 from koopman_cli.types import ReadOptions
+
+#: Name of a time coordinate to its stamps, their unit and the clock.
+Calendar = Callable[[str], tuple[NDArray[np.float64], str, Clock | None]]
 
 #: Arrays that cannot be read piecewise (compressed in one piece) are held up to this size.
 _HELD_BYTES = 512 * 2**20
@@ -192,13 +196,8 @@ def _dataset(path: str, engine: str) -> Iterator[Any]:
             yield data
 
 
-def netcdf_field(path: str, engine: str, options: ReadOptions) -> Source | None:
-    """A NetCDF file as a CF field: scale, offset and fill values applied, time decoded.
-
-    ``engine`` is "scipy" (NetCDF 3) or "h5netcdf" (NetCDF 4). None where it holds no field.
-    """
-    from koopman_cli.io.fields import looks_like_field
-
+def _listed(path: str, engine: str) -> tuple[Listed, Calendar]:
+    """What a NetCDF file holds, scale, offset and fill values applied, and its decoder of times."""
     with _dataset(path, engine) as data:
         variables = {n: v for n, v in data.variables.items() if v.dtype.kind in "biufc"}
         bounds = {str(v.attrs["bounds"]) for v in variables.values() if "bounds" in v.attrs}
@@ -222,16 +221,54 @@ def netcdf_field(path: str, engine: str, options: ReadOptions) -> Source | None:
 
         return opened
 
-    def calendar(name: str) -> Any:
+    def calendar(name: str) -> tuple[NDArray[np.float64], str, Clock | None]:
         return decode_time(path, load(name), units.get(name, ""), clocks.get(name, "standard"))
 
     data_like = {
         n: f for n, f in fields.items() if not _has_time(n, dims, units) or len(f.shape) > 1
     }
     listed = Listed(path, "NetCDF", {**data_like, **fields}, openers, load, dims, units)
-    if not looks_like_field(listed, options):
+    return listed, calendar
+
+
+def netcdf_field(path: str, engine: str, options: ReadOptions) -> Source | None:
+    """A NetCDF file as a CF field: scale, offset and fill values applied, time decoded.
+
+    ``engine`` is "scipy" (NetCDF 3) or "h5netcdf" (NetCDF 4). None where it holds no field.
+    """
+    from koopman_cli.io.fields import looks_like_field
+
+    listed, calendar = _listed(path, engine)
+    return field_source(listed, options, calendar) if looks_like_field(listed, options) else None
+
+
+def netcdf_series(path: str, engine: str, options: ReadOptions) -> Source | None:
+    """Series of a NetCDF file as columns under their names, with the stamps of their time.
+
+    None where what is asked for lies in a group, which has axes of its own.
+
+    Raises
+    ------
+    DataError
+        None, or several that could be meant; a time that cannot be decoded.
+    UsageError
+        Unknown ones.
+    """
+    listed, calendar = _listed(path, engine)
+    if any("/" in name for name in options.var):
         return None
-    return field_source(listed, options, calendar)
+    names = pick(path, listed.fields, options.var)
+    chosen = {name: listed.fields[name] for name in names}
+    openers = {name: listed.openers(name) for name in names}
+    source = array_source(path, "NetCDF", chosen, openers, replace(options, var=names))
+    if options.ensemble:
+        return source
+    time = listed.dims[names[0]][options.time_axis or 0]
+    axis = listed.fields.get(time)
+    if axis is None or axis.shape != (source.n_frames,):
+        return source
+    stamps, unit, _ = calendar(time)
+    return replace(source, stamps=stamps, unit=unit, stamps_single=False, stamps_origin=time)
 
 
 def _has_time(name: str, dims: Mapping[str, Any], units: Mapping[str, str]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from koopman_cli.errors import DataError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
-from koopman_cli.io.fieldfiles import hdf5_field, netcdf_field
+from koopman_cli.io.fieldfiles import hdf5_field, netcdf_field, netcdf_series
 from koopman_cli.io.source import Source
 from koopman_cli.io.topology import Request
 from koopman_cli.types import ReadOptions
@@ -109,10 +109,12 @@ def open_any_hdf5(path: str, request: Request) -> Source:
             kind = "md" if is_md(handle) else "array"
     if kind == "md":
         return open_mdhdf5(path, request)
-    if request.options.kind != "array" and _is_netcdf(path):
-        snapshots = netcdf_field(path, "h5netcdf", request.options)
-        if snapshots:
-            return snapshots
+    if _is_netcdf(path):
+        asked, found = request.options, None
+        if asked.kind != "array":
+            found = netcdf_field(path, "h5netcdf", asked)
+        if found := found or netcdf_series(path, "h5netcdf", asked):
+            return found
     return open_hdf5_array(path, request.options)
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
 from koopman_cli.io.cells import box_vectors
-from koopman_cli.io.fieldfiles import netcdf_field
+from koopman_cli.io.fieldfiles import netcdf_field, netcdf_series
 from koopman_cli.io.rows import RowFile
 from koopman_cli.io.source import Chunk, Source, block_size, spans, truncated
 from koopman_cli.io.topology import Request
@@ -316,4 +316,8 @@ def open_netcdf(path: str, request: Request) -> Source:
         snapshots = netcdf_field(path, "scipy", request.options)
         if snapshots:
             return snapshots
+    if not cut:
+        series = netcdf_series(path, "scipy", request.options)
+        if series:
+            return series
     return _open_variables(path, layout, request)
