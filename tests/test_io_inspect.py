@@ -3,9 +3,11 @@
 from importlib import import_module
 
 import numpy as np
+from cli_support import done
 from io_fixtures import molecule, top_of, write_h5, write_md
 
 from koopman_cli.io import inspect
+from koopman_cli.report.inspection import inspection_lines
 from koopman_cli.types import ReadOptions
 
 
@@ -98,3 +100,48 @@ def test_constant_atoms_are_named(tmp_path):
     made.xyz[:, 3] = 1.0
     write_h5(made, tmp_path / "a.h5")
     assert seen(tmp_path / "a.h5").constant == (str(made.topology.atom(3)),)
+
+
+# ------------------------------------------------------------------ many of one kind
+
+
+def test_trajectories_that_are_alike_are_told_once(tmp_path):
+    """Twelve runs of one system are one block of text; one with a bad frame has its own."""
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        np.save(tmp_path / f"run{i}.npy", rng.normal(size=(100 + (i > 8), 3)))
+    odd = rng.normal(size=(50, 3))
+    odd[7, 1] = np.nan
+    np.save(tmp_path / "run12.npy", odd)
+    paths = sorted(tmp_path.glob("*.npy"), key=lambda p: int(p.stem[3:]))
+    blocks = done("info", *paths).out.strip().split("\n\n")
+    assert len(blocks) == 2
+    told = "run3.npy and 8 more: array, 12 trajectories of 100 to 101 frames, 1203 in all"
+    assert told in blocks[0]
+    assert "usable lags: 1 to 100 frames in the longest" in blocks[0]
+    assert "run12.npy: array, 50 frames" in blocks[1]
+    assert "not finite: 1 value in 1 frame (7), first x2 in frame 7" in blocks[1]
+    assert len(done("info", *paths, "--json").json["trajectories"]) == 13
+
+
+def test_trajectories_that_differ_are_told_apart(tmp_path):
+    """Another number of columns, another type or a constant column is another block."""
+    rng = np.random.default_rng(0)
+    for i, width in enumerate((3, 2)):
+        np.save(tmp_path / f"{i}.npy", rng.normal(size=(40, width)))
+    flat = rng.normal(size=(40, 2))
+    flat[:, 0] = 1.0
+    np.save(tmp_path / "2.npy", flat)
+    np.save(tmp_path / "3.npy", rng.normal(size=(40, 2)).astype("float32"))
+    lines = inspection_lines(inspect([tmp_path / f"{i}.npy" for i in (1, 2, 3)], ReadOptions()))
+    assert lines.count("") == 2
+
+
+def test_runs_of_molecules_are_told_with_the_origin_of_their_step(tmp_path):
+    """Runs with time stamps of their own share a block, which names no single file."""
+    for i in range(3):
+        write_h5(molecule(), tmp_path / f"{i}.h5")
+    said = done("info", *(tmp_path / f"{i}.h5" for i in range(3))).out
+    assert said.count("time step") == 1
+    assert "from time stamps of each file" in said
+    assert "molecular dynamics, 3 trajectories of " in said
