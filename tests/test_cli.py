@@ -377,7 +377,7 @@ def test_info(arrays):
     told = done("info", H5[0], "--json").json["trajectories"]
     assert (told[0]["frames"], told[0]["atoms"], told[0]["dt"]["value"]) == (9900, 10, 5.0)
     text = done("info", "a.npy", "b.npy").out
-    assert "a.npy, b.npy: array, 2 trajectories of 2000 and 3000 frames, 5000 in all" in text
+    assert "a.npy, b.npy: array, 2 trajectories of 3000 and 2000 frames, 5000 in all" in text
     assert contents(arrays) == before
 
 
