@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate_turns
 from koopman_cli.analysis.constancy import LagEstimate, first_constant
+from koopman_cli.analysis.heldonce import HeldOnce
 from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
@@ -102,12 +103,12 @@ def scan_timescales(
     """
     ordered = sorted(set(lags))
     rows, estimates, together, failed = [], [], [], _Failures()
-    readings = 0
-    for lag, blocks, precision, first in _moments(stream, request, ordered):
+    readings, once_only = 0, HeldOnce(in_time=request.settings.refines)
+    for lag, blocks, precision, first, lift in _moments(stream, request, ordered):
         readings += first
         try:
             with threads_for(blocks.xx.shape[-1]):
-                row, found, groups = _at_lag(request, blocks, precision, count)
+                row, found, groups = _at_lag(request, blocks, precision, count, (once_only, lift))
         except SupportError as error:
             row, found, groups = _nothing(blocks, count)
             failed.add(lag, error)
@@ -120,7 +121,7 @@ def scan_timescales(
     failed.check(solved, np.array(reliable), windowed=stream.window > 0)
     bands = times.real, low.real, high.real
     converged, reason = first_constant(estimates)
-    warnings = failed.warnings()
+    warnings = [*failed.warnings(), *once_only.said]
     if request.settings.refines:
         warnings.append(
             f"the scan solves the moments of each lag: {request.name} itself, refined on all "
@@ -204,10 +205,12 @@ def _lags_named(lags: list[int]) -> str:
     return f"lag {''.join(f'{lag}, ' for lag in lags[:-1])}{counted(lags[-1], 'frame')}"
 
 
-def _moments(
-    stream: FeatureStream, request: Request, lags: list[int]
-) -> Iterator[tuple[int, BlockMoments, str, int]]:
-    """Moments lag by lag, all of the same blocks; the last item is 1 where a new reading began."""
+#: Lag, moments, precision, 1 where a new reading began, and the lift.
+_Turn = tuple[int, BlockMoments, str, int, Lift]
+
+
+def _moments(stream: FeatureStream, request: Request, lags: list[int]) -> Iterator[_Turn]:
+    """Moments lag by lag, all of the same blocks."""
     if not request.settings.learns_lag(stream):
         lift = request.lift(stream)
         shared = _plan(stream, lags, _width(lift, stream), len(lags))
@@ -246,9 +249,7 @@ def _plan(stream: FeatureStream, lags: list[int], width: int, together: int) -> 
     return plan
 
 
-def _turns(
-    stream: FeatureStream, request: Request, lift: Lift, plan: BlockPlan
-) -> Iterator[tuple[int, BlockMoments, str, int]]:
+def _turns(stream: FeatureStream, request: Request, lift: Lift, plan: BlockPlan) -> Iterator[_Turn]:
     turns = accumulate_turns(
         stream,
         plan,
@@ -257,7 +258,7 @@ def _turns(
     )
     for blocks, precision in turns:
         for lag in blocks.lags:
-            yield lag, blocks.at_lag(lag), precision, int(lag == blocks.lags[0])
+            yield lag, blocks.at_lag(lag), precision, int(lag == blocks.lags[0]), lift
 
 
 #: (eigenvalue, time, low, high) x modes, what each block contributes, modes not told apart.
@@ -272,7 +273,13 @@ def _nothing(blocks: BlockMoments, count: int) -> _AtLag:
     return row, found, ()
 
 
-def _at_lag(request: Request, blocks: BlockMoments, precision: str, count: int) -> _AtLag:
+def _at_lag(
+    request: Request,
+    blocks: BlockMoments,
+    precision: str,
+    count: int,
+    looks: tuple[HeldOnce, Lift],
+) -> _AtLag:
     """Timescales of one lag with their bands."""
     (lag,) = blocks.lags
     total = blocks.total()
@@ -295,6 +302,8 @@ def _at_lag(request: Request, blocks: BlockMoments, precision: str, count: int) 
         interval = intervals[i].timescale
         if interval is not None and np.isfinite(times[i]):
             row[2, j], row[3, j] = (lag * end for end in interval)
+    once_only, lift = looks
+    once_only.see(merged, shown, lift, [int(i) for i in order])
     # Differences between lags are taken on blocks that all lags have in common.
     fine = found if merged is blocks else influences(blocks, shown, solver, k, center=center)
     moves = nothing.influence.copy()

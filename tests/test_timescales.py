@@ -15,6 +15,7 @@ from scipy.signal import lfilter
 from systems import AR1, OU, PRINZ
 
 from koopman_cli.analysis.constancy import LagEstimate, first_constant
+from koopman_cli.api import FitOptions, fit
 from koopman_cli.cli import koopman
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lagscan import scan_timescales
@@ -395,3 +396,29 @@ def test_values_below_their_lag_are_marked(tmp_path):
     assert "(" in second
     assert "In parentheses: shorter than the lag" in printed
     assert "In parentheses" not in done(*args[:3], "1,2", *args[4:], "--force").out
+
+
+def drifting(frames=4000):
+    """A relaxing column beside noise whose mean rises by six standard deviations of the noise."""
+    made = relaxing(frames, memory=(0.95, 0.5))
+    made[:, 1] += np.linspace(0, 6, frames)
+    return made
+
+
+def test_trends_are_named_as_by_a_fit():
+    """A column that drifts and the mode it makes are warnings of a scan, in the words of a fit."""
+    data = drifting()
+    bands = timescales(data, TimescaleOptions(("1", "2", "4")))
+    fitted = fit(data, FitOptions(lag="1", model="tica"))
+    (said,) = (w for w in fitted.warnings if "the mean of x2 drifts by" in w)
+    assert said in bands.warnings
+    reasons = [mode.reason for mode in fitted.modes if "a trend, not a mode" in mode.reason]
+    assert any(w == f"mode 2 at lag 1: {reasons[0]}" for w in bands.warnings)
+
+
+def test_steady_data_have_no_trend():
+    """Eight seeds of stationary columns: no scan names a drift, a trend or a transient."""
+    for seed in range(8):
+        data = relaxing(4000, seed=seed, memory=(0.95, 0.5))
+        bands = timescales(data, TimescaleOptions())
+        assert not [w for w in bands.warnings if "drift" in w or "trend" in w or "transient" in w]
