@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from koopman_cli import __version__
+from koopman_cli.autolag import scan_lags
 from koopman_cli.errors import DataError
-from koopman_cli.estimate import Estimate, check_lag, estimate, scan_lags
+from koopman_cli.estimate import Estimate, check_lag, estimate
 from koopman_cli.features.field import build_field
 from koopman_cli.features.snapshots import needs_double
 from koopman_cli.features.stream import FeatureStream
@@ -161,7 +162,8 @@ def _features_of(test: Opened | None, lag: int) -> FeatureStream | None:
 
 def _told(result: FitResult, found: Estimate, task: _Task, test: FeatureStream | None) -> FitResult:
     """The result with what was chosen for it, and what every step warned of."""
-    passes = f"data read {times(found.passes + (task.scan is not None))} for moments"
+    count = found.passes + (task.scan.readings if task.scan else 0)
+    passes = f"data read {times(count)} for moments"
     of_test = () if test is None else (*test.warnings, *test.too_short(found.lag))
     return replace(
         result,

@@ -121,7 +121,7 @@ class Bound:
         held = held.merged(need)
         train = self.merged.total()
         groups = assign_folds(held, max(count, 1))
-        return [replace(fold_of(held, g, self.solve), train=train) for g in groups]
+        return [fold_of(held, g, self.solve).trained_on(train) for g in groups]
 
     def _rest(self, held: list[int]) -> list[int]:
         """The training blocks of a fold."""
@@ -143,7 +143,7 @@ class Bound:
             plain = bound.solve(train)
             fixed = self.request.refined(self.stream, lift, self.lag, plain, ranges)
             bound = replace(bound, fixed=fixed)
-        return fold_of(blocks, held, bound.solve)
+        return fold_of(blocks, held, bound.solve).kept()
 
     def _weighted(
         self, stream: FeatureStream, lift: Lift, trained: Moments, eps: float, **blocks: Any

@@ -39,7 +39,7 @@ from koopman_cli.analysis.crossings import (
 )
 from koopman_cli.analysis.floor import PAIRS_PER_FUNCTION
 from koopman_cli.analysis.gap import spectral_gap
-from koopman_cli.analysis.heldout import HeldOut, Withheld
+from koopman_cli.analysis.heldout import HeldOut, Withheld, owners_of_folds
 from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import (
@@ -76,6 +76,9 @@ Matrix = NDArray[np.float64]
 
 #: Folds whose training parts give the functions of the certificates.
 FOLDS = 5
+
+#: Functions that are kept of each of these folds, for every one that is looked at.
+KEPT = 5
 
 
 @dataclass(frozen=True)
@@ -304,7 +307,10 @@ def _trained(found: Estimate, view: View) -> _Trained | None:
 
 def _solved(found: Estimate, train: Moments, view: View) -> Solution:
     solution = found.request.solve(train, found.precision, found.merged.eps)
-    return in_own_span(train, solution, view.count) if view.own_span else solution
+    if view.own_span:
+        return in_own_span(train, solution, view.count)
+    # A fold's functions are those of the nearest eigenvalues; eig models need the dual of all.
+    return solution if view.solver == "eig" else solution.leading(KEPT * view.count)
 
 
 def _pass(found: Estimate, stream: FeatureStream, view: View) -> SlowPass:
@@ -312,18 +318,6 @@ def _pass(found: Estimate, stream: FeatureStream, view: View) -> SlowPass:
     lift, mean = evaluator(found.lift), view.solution.mean_x
     single = found.precision == "float32"
     return SlowPass.of(stream, lift, mean, functions, single=single)
-
-
-def _owner(found: Estimate, stream: FeatureStream, held: list[list[int]]) -> NDArray[np.int64]:
-    """Frames of every block, trajectories laid end to end, and the fold that holds it out."""
-    m = found.merged
-    begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in stream.segments)])
-    fold = np.zeros(m.n_blocks, np.int64)
-    for i, members in enumerate(held):
-        fold[members] = i
-    regions = np.flatnonzero(m.is_block)
-    offset = begins[m.trajectory[regions]]
-    return np.column_stack([offset + m.start[regions], offset + m.stop[regions], fold])
 
 
 def _padded(columns: Matrix, count: int) -> Matrix:
@@ -363,7 +357,7 @@ def _held_out(
     if trained is None or view.solver != "reversible" or longest <= 2 * found.lag:
         return None
     functions = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
-    owner = _owner(found, stream, trained.held)
+    owner = owners_of_folds(found.merged, stream, trained.held)
     weights = None if found.weighting is None else found.weighting.weights
     asked = Withheld(functions, owner, (found.lag, 2 * found.lag), weights)
     return passed.held_out(asked, found.request.progress)

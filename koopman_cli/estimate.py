@@ -1,4 +1,4 @@
-"""Fitting one model: lag, lift, moments, solution, held-out scores, in that order.
+"""Fitting one model: lift, moments, solution, held-out scores, in that order.
 
 Works on a :class:`FeatureStream`; knows neither files nor a command line.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.intervals import mode_intervals
-from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
+from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.spectrum import time_symmetric
 from koopman_cli.analysis.trends import drift_warning
 from koopman_cli.analysis.uncertainty import influences
@@ -22,15 +22,14 @@ from koopman_cli.bound import Bound, Reweighting, lifted_moments
 from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.hints import rank_command
-from koopman_cli.lifts import evaluator
 from koopman_cli.linalg import keep_pairs
-from koopman_cli.models.solve import Solution, reproduced
+from koopman_cli.models.exact import reproduced
+from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.nouns import counted, verb
 from koopman_cli.request import Request
 from koopman_cli.types import (
     DimChoice,
-    LagScan,
     Lift,
     Score,
 )
@@ -113,29 +112,6 @@ def check_lag(lag: int, stream: FeatureStream) -> None:
             f"lag {counted(lag, 'frame')}: the longest trajectory has {counted(longest, 'frame')}",
             f"the largest usable lag is {counted(max(longest - 1, 0), 'frame')}",
         )
-
-
-def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = ()) -> LagScan:
-    """Implied timescales over a grid of lags in one reading, and the lag taken from them."""
-    longest = max(int(b - a) for part in stream.segments for a, b in part)
-    request = request.for_lags()
-    lift = request.lift(stream)
-    function = evaluator(lift)
-    width = function[0] if function else stream.n_features
-    # Each lag costs one product; very wide features get every second lag only.
-    fine = stream.n_frames * width**2 * 20 < 1e12
-    lags = lags or lag_grid(longest, fine=fine)
-    moments, precision = request.moments(stream, lags, lift, n_blocks=1)
-    rows = []
-    for lag in lags:
-        solution = request.solve(moments.total(lag), precision, moments.eps)
-        values = solution.eigenvalues
-        if values is None:
-            assert solution.singular_values is not None
-            values = solution.singular_values.astype(np.complex128)
-        times = implied_timescales(values, lag)[:MAX_DIM]
-        rows.append(np.pad(times, (0, MAX_DIM - len(times)), constant_values=np.nan))
-    return choose_lag(lags, np.array(rows)[:, : min(MAX_DIM, width)])
 
 
 def merge_blocks(

@@ -23,6 +23,9 @@ from koopman_cli.errors import SupportError
 
 Matrix = NDArray[np.float64]
 
+#: Numbers in a matrix below which a copy of many costs less than adding them one by one.
+SMALL = 2**16
+
 
 @dataclass(frozen=True)
 class Covariances:
@@ -211,9 +214,7 @@ class BlockMoments:
 
     def _sum(self, regions: NDArray[Any] | slice, lag: int | None) -> Moments:
         i = self.lags.index(lag) if lag is not None else 0
-        xx, xy, yy = (
-            part[i][regions].sum(axis=0, dtype=np.float64) for part in (self.xx, self.xy, self.yy)
-        )
+        xx, xy, yy = (_added(part[i], regions) for part in (self.xx, self.xy, self.yy))
         return Moments(xx, xy, yy, self.shift, self.scale)
 
     def total(self, lag: int | None = None) -> Moments:
@@ -376,6 +377,17 @@ class BlockMoments:
             "eps": float(values.pop("eps")),
         }
         return cls(**values, **scalars)
+
+
+def _added(part: Matrix, regions: NDArray[Any] | slice) -> Matrix:
+    """The sum of some matrices in float64; large ones are not copied for it."""
+    if isinstance(regions, slice) or part[0].size <= SMALL:
+        total: Matrix = part[regions].sum(axis=0, dtype=np.float64)
+        return total
+    total = np.zeros(part.shape[1:])
+    for region in regions:
+        total += part[region]
+    return total
 
 
 def _split(count: int, parts: int) -> list[range]:

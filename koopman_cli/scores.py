@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from koopman_cli import __version__
+from koopman_cli.autolag import scan_lags
 from koopman_cli.candidates import Candidate, Refusal, ScoreTable, told
 from koopman_cli.choice import differences, recommend, several_windows, shaky_lags
 from koopman_cli.devices import torch_device
 from koopman_cli.errors import SupportError, UsageError
-from koopman_cli.estimate import check_lag, scan_lags
+from koopman_cli.estimate import check_lag
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.grid import GRID_BLOCKS, Design
 from koopman_cli.gridwork import Order, pieces, work_here, work_in_processes

@@ -38,13 +38,29 @@ UNEVEN = 2.2
 class Fold:
     """Moments of the training and of the held-out blocks, and how to solve the former.
 
+    moments : gives both when they are asked for: those of wide features are large, and one fold
+        is looked at at a time
     away : offset of held-out parts of runs (:func:`koopman_cli.centring.offset`)
     """
 
-    train: Moments
-    test: Moments
+    moments: Callable[[], tuple[Moments, Moments]]
     solve: SolveMoments
     away: Offset | None = None
+
+    @classmethod
+    def of(
+        cls, train: Moments, test: Moments, solve: SolveMoments, away: Offset | None = None
+    ) -> Fold:
+        """A fold of moments that are there."""
+        return cls(lambda: (train, test), solve, away)
+
+    def kept(self) -> Fold:
+        """The fold with its moments summed now, as where their blocks are dropped."""
+        return Fold.of(*self.moments(), self.solve, self.away)
+
+    def trained_on(self, train: Moments) -> Fold:
+        """The fold with other training moments."""
+        return Fold.of(train, self.moments()[1], self.solve, self.away)
 
 
 def assign_folds(blocks: BlockMoments, folds: int, repeat: int = 0) -> list[list[int]]:
@@ -148,8 +164,11 @@ def make_folds(
 def fold_of(blocks: BlockMoments, held: Sequence[int], solve: SolveMoments) -> Fold:
     """The fold that holds some blocks out and trains on all others."""
     rest = sorted(set(range(blocks.n_blocks)) - set(held))
-    train, test = blocks.sum_joined(rest), blocks.sum_joined(held)
-    return Fold(train, test, solve, offset(blocks, held, rest))
+
+    def moments() -> tuple[Moments, Moments]:
+        return blocks.sum_joined(rest), blocks.sum_joined(held)
+
+    return Fold(moments, solve, offset(blocks, held, rest))
 
 
 def score_dims(
@@ -160,7 +179,7 @@ def score_dims(
     A dim that would split a complex pair is raised by one for that model. A fold whose
     training part supports no model is left out of all scores, which say so.
     """
-    train = _by_dim(Fold(total, total, solve), dims)
+    train = _by_dim(Fold.of(total, total, solve), dims)
     held: list[list[FoldScore]] = []
     refused: list[str] = []
     for fold in folds:
@@ -188,8 +207,9 @@ def _left_out(refused: Sequence[str], folds: int) -> tuple[str, ...]:
 
 
 def _by_dim(fold: Fold, dims: Sequence[int]) -> list[FoldScore]:
-    train, solution = fold.train, fold.solve(fold.train)
-    test = fold.test.rebased(train.shift, train.scale)
+    train, test = fold.moments()
+    solution = fold.solve(train)
+    test = test.rebased(train.shift, train.scale)
     counts = [min(keep_pairs(solution.eigenvalues, dim), solution.rank) for dim in dims]
     wanted = sorted({k for k in counts if k})
     nothing = FoldScore(1.0, 1.0, 1.0)

@@ -77,6 +77,18 @@ def test_windows_that_overlap_resolve_nothing(noisy):
     assert own.reason != SHARED
 
 
+@pytest.mark.parametrize("model", ["tica", "vamp"])
+def test_an_automatic_lag_is_beyond_the_window(noisy, model):
+    """``--lag auto`` of windows looks beyond them, at timescales that need no symmetry in time."""
+    result = fitted(noisy, "auto", model)
+    scan = result.lag_scan
+    assert scan is not None
+    assert scan.converged
+    assert min(scan.lags) > 9
+    assert scan.timescales[scan.lags.index(scan.chosen), 0] == pytest.approx(TRUTH, rel=0.1)
+    assert any("without symmetry in time" in note for note in result.notes)
+
+
 def test_a_scan_of_windows_is_warned_of(noisy):
     """Implied timescales of windows may be too long, which is said unless no symmetry is asked."""
     asked = {"features": "delays:10", "lags": ("10", "20")}

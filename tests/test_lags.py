@@ -16,8 +16,9 @@ from koopman_cli import FitOptions, fit
 from koopman_cli.analysis.floor import noise_floor
 from koopman_cli.analysis.lags import choose_lag, implied_timescales, lag_grid
 from koopman_cli.analysis.projection import sample_pairs
+from koopman_cli.autolag import scan_lags
 from koopman_cli.errors import DataError, UsageError
-from koopman_cli.estimate import check_lag, estimate, scan_lags
+from koopman_cli.estimate import check_lag, estimate
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories

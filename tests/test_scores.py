@@ -174,7 +174,8 @@ def test_held_out_covariances_are_not_too_small(runs, repeat):
         folds = make_folds(blocks, lambda m: solve(m, "svd"), repeat=repeat)
         for k, fold in enumerate(folds):
             dx, dy = fold.away
-            own = float(fold.test.covariances().c01[0, 0] / fold.test.scale[0] ** 2)
+            test = fold.moments()[1]
+            own = float(test.covariances().c01[0, 0] / test.scale[0] ** 2)
             about_own[seed, k], about_run[seed, k] = own, own + dx[0] * dy[0]
     # The mean of a run takes 2 t / frames away; of several in one fold, less.
     exact, error = np.exp(-lag / t), about_run.mean(axis=1).std() / np.sqrt(200)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import scipy.linalg
@@ -256,7 +254,7 @@ def leaking(folds: list[Fold], places: NDArray[np.int64], lag: int) -> list[int]
     """
     found = []
     for i, fold in enumerate(folds):
-        train, test = (places[frames_used(m, len(places))] for m in (fold.train, fold.test))
+        train, test = (places[frames_used(m, len(places))] for m in fold.moments())
         if np.abs(train[:, None] - test).min() <= lag:
             found.append(i)
     return found
@@ -284,7 +282,7 @@ def test_folds_do_not_leak(lag, pieces, span, repeat):
     folds = make_folds(blocks.merged(span), lambda m: solve(m, "svd"), 5, repeat)
     assert len(folds) >= 2
     assert leaking(folds, places, lag) == []
-    tested = np.sum([frames_used(fold.test, frames) for fold in folds], axis=0)
+    tested = np.sum([frames_used(fold.moments()[1], frames) for fold in folds], axis=0)
     assert tested.max() == 1
     assert tested.mean() > 0.4
 
@@ -297,11 +295,11 @@ def test_planted_leaks_are_caught():
     assert leaking(folds, places, lag) == []
     every = list(range(len(folds)))
     total = blocks.total()
-    assert leaking([replace(f, train=total) for f in folds], places, lag) == every
-    minus = [replace(f, train=total - f.test) for f in folds]
+    assert leaking([f.trained_on(total) for f in folds], places, lag) == every
+    minus = [f.trained_on(total - f.moments()[1]) for f in folds]
     assert leaking(minus, places, lag) == every
     x = np.eye(frames)
-    touching = Fold(
+    touching = Fold.of(
         Moments.of_pairs(x[60:-lag], x[60 + lag :]),
         Moments.of_pairs(x[: 58 - lag], x[lag:58]),
         folds[0].solve,
@@ -359,7 +357,8 @@ def test_a_fold_without_a_score_is_said():
     x = slow_and_noise(0, 600, noise=1)
     blocks, _ = accumulate(FeatureStream.from_arrays([x]), [1])
     folds = make_folds(blocks, lambda m: solve(m, "reversible"))
-    folds[2] = replace(folds[2], train=folds[2].train * (2 / folds[2].train.n))
+    train, _ = folds[2].moments()
+    folds[2] = folds[2].trained_on(train * (2 / train.n))
     (score,) = score_dims(blocks.total(), folds[0].solve, folds, [1], blocks.n_blocks)
     assert score.folds == len(score.vampe.folds) == 4
     assert score.warnings[0].startswith("1 of 5 folds could not be scored and is left out: 2 ")

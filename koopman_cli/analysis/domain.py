@@ -7,14 +7,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.sampled import Sampled
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
-from koopman_cli.linalg import SMALLEST, balanced, whiten
+from koopman_cli.linalg import SMALLEST, power_of_two, whiten
 from koopman_cli.types import Domain, Progress, no_progress
 
 #: Frames from which the domain is learnt, and directions that are kept.
 SAMPLE = 20_000
 DIRECTIONS = 200
+
+#: Numbers of wide features that are held for it, and frames that are taken however wide they are.
+NUMBERS = 20_000_000
+FEWEST = 5_000
 
 #: Share of training frames inside the domain.
 INSIDE = 0.999
@@ -37,19 +42,23 @@ def training_domain(stream: FeatureStream, progress: Progress = no_progress) -> 
     """
     if stream.dtype.kind == "c":
         return None
-    parts = gather(stream, thinned_frames(stream.lengths, SAMPLE), None, progress)
-    x, scale = balanced(np.concatenate([p for p in parts if len(p)]).astype(np.float64))
-    mean = x.mean(axis=0)
-    spread = x.std(axis=0)
-    moving = spread > np.maximum(1e-9 * (np.abs(mean) + np.abs(x).max(axis=0)), SMALLEST * scale)
-    if len(x) < 10 or not moving.any():
+    limit = min(SAMPLE, max(FEWEST, NUMBERS // stream.n_features))
+    parts = gather(stream, thinned_frames(stream.lengths, limit), None, progress)
+    rows = np.concatenate([p for p in parts if len(p)])
+    size = np.maximum(rows.max(axis=0), -rows.min(axis=0)).astype(np.float64)
+    scale = power_of_two(size)
+    x = Sampled.of(rows, scale)
+    covariance = x.covariance()
+    spread = np.sqrt(np.diag(covariance))
+    moving = spread > np.maximum(1e-9 * (np.abs(x.mean) + size * scale), SMALLEST * scale)
+    if len(rows) < 10 or not moving.any():
         return None
-    centred = x[:, moving] - mean[moving]
-    white = whiten(centred.T @ centred / len(x), 1e-6).matrix[:, :DIRECTIONS]
-    matrix = np.zeros((x.shape[1], white.shape[1]))
+    white = whiten(covariance[np.ix_(moving, moving)], 1e-6).matrix[:, :DIRECTIONS]
+    matrix = np.zeros((len(moving), white.shape[1]))
     matrix[moving] = white
-    limit = float(np.quantile(leverage(Domain(mean, matrix, 0.0), x), INSIDE))
-    return Domain(mean / scale, matrix * scale[:, None], limit)
+    seen = x.through(matrix, np.float64)
+    furthest = float(np.quantile(np.einsum("ij,ij->i", seen, seen), INSIDE))
+    return Domain(x.mean / scale, matrix * scale[:, None], furthest)
 
 
 def leverage(domain: Domain, x: NDArray[Any]) -> NDArray[np.float64]:

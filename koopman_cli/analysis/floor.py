@@ -7,19 +7,15 @@ would destroy the memory too, and read half of what the floor is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.sampled import Sampled
 from koopman_cli.linalg import power_of_two, whiten
 
 Matrix = NDArray[np.float64]
-
-#: Rows that are centred and multiplied at once.
-ROWS = 2048
 
 SHIFTS = 40
 QUANTILE = 0.95
@@ -32,46 +28,6 @@ PAIRS_PER_FUNCTION = 10
 
 
 Slices = tuple[slice, slice]
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One side of the pairs in units in which squares neither overflow nor vanish.
-
-    Rows are taken a few at a time: fresh memory costs more than what is computed in it.
-    """
-
-    rows: Matrix
-    scale: Matrix
-    mean: Matrix
-
-    @classmethod
-    def of(cls, rows: Matrix, scale: Matrix) -> _Side:
-        sums = [part.sum(axis=0) for part in _parts(rows, scale)]
-        return cls(rows, scale, np.sum(sums, axis=0) / len(rows))
-
-    def gram(self) -> Matrix:
-        """Covariance of the columns."""
-        total = np.zeros((self.rows.shape[1], self.rows.shape[1]))
-        for part in _parts(self.rows, self.scale):
-            part -= self.mean
-            total += part.T @ part
-        return total / len(self.rows)
-
-    def through(self, functions: Matrix) -> NDArray[np.float32]:
-        """(x - mean) @ functions, in single precision."""
-        out = np.empty((len(self.rows), functions.shape[1]), np.float32)
-        at = 0
-        for part in _parts(self.rows, self.scale):
-            part -= self.mean
-            out[at : at + len(part)] = part @ functions
-            at += len(part)
-        return out
-
-
-def _parts(rows: Matrix, scale: Matrix) -> Iterator[Matrix]:
-    for at in range(0, len(rows), ROWS):
-        yield rows[at : at + ROWS] * scale
 
 
 def _shifted(groups: NDArray[np.int64], rng: np.random.Generator) -> list[Slices]:
@@ -138,8 +94,8 @@ def noise_floor(
     ends = (x.max(axis=0), -x.min(axis=0), y.max(axis=0), -y.min(axis=0))
     size = np.maximum.reduce(ends)
     scale = power_of_two(size)
-    before, after = _Side.of(x, scale), _Side.of(y, scale)
-    c00, c11 = before.gram(), after.gram()
+    before, after = Sampled.of(x, scale), Sampled.of(y, scale)
+    c00, c11 = before.covariance(), after.covariance()
     spread = np.sqrt(np.minimum(np.diag(c00), np.diag(c11)))
     moving = spread > 1e-7 * size * scale
     # A ridge fits no more functions than it leaves alone, however many there are.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from koopman_cli.features.stream import FeatureStream
+from koopman_cli.moments import BlockMoments
 
 Matrix = NDArray[np.float64]
 Function = Callable[[NDArray[Any]], NDArray[Any]]
@@ -120,3 +123,18 @@ class BlockForms:
     def result(self) -> HeldOut:
         """The forms of all blocks."""
         return HeldOut(self.forms[0], self.forms[1])
+
+
+def owners_of_folds(
+    blocks: BlockMoments, stream: FeatureStream, held: Sequence[Sequence[int]]
+) -> NDArray[np.int64]:
+    """(blocks, 3) frames [start, stop) of every block, trajectories laid end to end, and the fold
+    that holds it out.
+    """
+    begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in stream.segments)])
+    fold = np.zeros(blocks.n_blocks, np.int64)
+    for i, members in enumerate(held):
+        fold[list(members)] = i
+    regions = np.flatnonzero(blocks.is_block)
+    offset = begins[blocks.trajectory[regions]]
+    return np.column_stack([offset + blocks.start[regions], offset + blocks.stop[regions], fold])

@@ -31,6 +31,15 @@ def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
     return tuple(sorted(lag for lag in steps if lag <= limit))
 
 
+def beyond(window: int, lags: Sequence[int]) -> tuple[int, ...]:
+    """The lags above a delay window; the longest alone where none is.
+
+    >>> beyond(9, [1, 8, 12, 16]), beyond(9, [1, 2])
+    ((12, 16), (2,))
+    """
+    return tuple(lag for lag in lags if lag > window) or (max(lags),)
+
+
 def implied_timescales(eigenvalues: NDArray[np.complex128], lag: float) -> NDArray[np.float64]:
     """Timescales t = -lag / ln|lambda|, NaN where undefined.
 

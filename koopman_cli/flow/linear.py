@@ -30,11 +30,16 @@ class Pieces:
 
 
 def stream_rows(stream: FeatureStream) -> list[Matrix]:
-    """All rows of each trajectory; rows of fields are small."""
+    """All rows of each trajectory."""
     return [
-        np.concatenate([np.asarray(c, np.float64) for c in stream.chunks(i)])
+        _joined([np.asarray(c, np.float64) for c in stream.chunks(i)])
         for i in range(len(stream.labels))
     ]
+
+
+def _joined(parts: list[Matrix]) -> Matrix:
+    """Parts as one array; a single one, which may be as large as the data, is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def pairs_of(
@@ -42,10 +47,11 @@ def pairs_of(
 ) -> Pieces:
     """Rows of the pairs inside ``ranges``."""
     masks = starting_frames(stream, lag, ranges)
-    parts = [
-        (r[m], r[np.flatnonzero(m) + lag]) for r, m in zip(stream_rows(stream), masks, strict=True)
-    ]
-    return Pieces(np.concatenate([a for a, _ in parts]), np.concatenate([b for _, b in parts]))
+    rows = stream_rows(stream)
+    return Pieces(
+        _joined([r[m] for r, m in zip(rows, masks, strict=True)]),
+        _joined([r[np.flatnonzero(m) + lag] for r, m in zip(rows, masks, strict=True)]),
+    )
 
 
 @dataclass(frozen=True)

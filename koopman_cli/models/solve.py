@@ -45,11 +45,6 @@ INDEPENDENT = 1e-8
 Operator = Callable[[Covariances, Matrix], Matrix]
 
 
-#: Share of the variance that rounding may leave, and pairs per squared number of functions that
-#: show that a map was not adapted to them.
-EXACT, PAIRS_OF_A_MAP = 1e-9, 50
-
-
 @dataclass(frozen=True)
 class Solution:
     """All functions that the moments determine, in the units of the lifted features.
@@ -72,6 +67,21 @@ class Solution:
     moving: NDArray[np.bool_]
     condition: float
     bias: Matrix | None = None
+
+    def leading(self, count: int) -> Solution:
+        """The solution with its first functions only; rank and condition stay what they are."""
+        if count >= self.left.shape[1]:
+            return self
+        values, singular, bias = self.eigenvalues, self.singular_values, self.bias
+        return replace(
+            self,
+            # Copies, so that the rest is given back.
+            left=self.left[:, :count].copy(),
+            right=self.right[:, :count].copy(),
+            eigenvalues=None if values is None else values[:count],
+            singular_values=None if singular is None else singular[:count],
+            bias=None if bias is None else bias[:count],
+        )
 
 
 def moving_functions(moments: Moments, eps: float) -> NDArray[np.bool_]:
@@ -375,23 +385,3 @@ def _spread(rows: Matrix, moving: NDArray[np.bool_]) -> Matrix:
     full = np.zeros((len(moving), rows.shape[1]))
     full[moving] = rows
     return full
-
-
-def reproduced(total: Moments, *, center: bool = True) -> bool:
-    """Whether one linear map takes x to y to rounding, for far more pairs than it can adapt to.
-
-    tr(C11 - C01' C00^+ C01) is at most 1e-9 of tr C11.
-
-    Examples
-    --------
-    >>> x = np.random.default_rng(0).standard_normal((400, 2))
-    >>> reproduced(Moments.of_pairs(x, x @ np.diag([0.9, 0.5])))
-    True
-    >>> reproduced(Moments.of_pairs(x[:-1], x[1:]))
-    False
-    """
-    c = total.covariances(center=center)
-    if total.n < PAIRS_OF_A_MAP * len(c.c00) ** 2:
-        return False
-    left = c.c11 - c.c01.T @ np.linalg.pinv(c.c00, hermitian=True) @ c.c01
-    return bool(np.trace(left) <= EXACT * np.trace(c.c11))

@@ -63,6 +63,7 @@ class LagScan:
     timescales : (n_lags, k) in frames, NaN where undefined
     chosen : frames
     converged : whether the leading two stay within 10% at twice the lag
+    readings : how often the data were read for it
     """
 
     lags: tuple[int, ...]
@@ -70,6 +71,7 @@ class LagScan:
     chosen: int
     converged: bool
     reason: str
+    readings: int = 1
 
 
 @dataclass(frozen=True)
