@@ -7,6 +7,7 @@ follows from its value); :func:`koopman_cli.networks.shape.forward` serves all.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from koopman_cli.networks.shape import Shape, views
@@ -16,6 +17,9 @@ Tensor = Any
 #: Activations whose slope is a function of their value.
 PLAIN = ("elu", "relu", "tanh")
 
+#: Numbers of a part that goes through several operations in turn.
+PART = 2**18
+
 #: What is handed to the slope of elu is its value, not its argument.
 OF_RESULT = True
 
@@ -23,6 +27,20 @@ OF_RESULT = True
 def can_fuse(shape: Shape) -> bool:
     """Whether the fast pass serves networks of this shape."""
     return shape.normalisation == "none" and not shape.dropout and shape.activation in PLAIN
+
+
+def _parts(*arrays: Tensor) -> Iterator[Any]:
+    """Arrays (S, n, k) cut along n so that what is done to a part finds it in the caches.
+
+    A GPU gets them whole.
+    """
+    like = arrays[0]
+    n, step = like.shape[1], max(1, PART // (len(like) * like.shape[2]))
+    if like.device.type != "cpu":
+        step = n
+    for a in range(0, n, step):
+        cut = tuple(array[:, a : a + step] for array in arrays)
+        yield cut if len(cut) > 1 else cut[0]
 
 
 class Fused:
@@ -58,10 +76,12 @@ class Fused:
         for i in range(last + 1):
             size = (*x.shape[:2], self.shape.widths[i + 1])
             y = self._room(f"value {i}", x, size)
-            torch.baddbmm(p["bias", i], self.values[-1], p["weight", i], out=y)
-            if i < last:
-                self._activate(y)
-            elif self.shape.softmax:
+            torch.bmm(self.values[-1], p["weight", i], out=y)
+            for part in _parts(y):
+                part.add_(p["bias", i])
+                if i < last:
+                    self._activate(part)
+            if i == last and self.shape.softmax:
                 y = self._shares(y)
             self.values.append(y)
         return y
@@ -72,14 +92,13 @@ class Fused:
         torch's own takes rows of a handful of numbers one by one; sums by a product with ones
         take a tenth of its time.
         """
-        import torch
-
         y.sub_(y.amax(dim=2, keepdim=True)).exp_()
-        return y.div_(torch.bmm(y, self._ones(y)))
+        return y.div_(self._sums(y))
 
-    def _ones(self, y: Tensor) -> Tensor:
-        """Matrices (S, outputs, outputs) whose product with rows repeats their sums."""
-        return y.new_ones(1, 1, 1).expand(len(y), y.shape[2], y.shape[2])
+    def _sums(self, y: Tensor) -> Tensor:
+        """Sums over the columns of (S, n, outputs), repeated for every column."""
+        k = y.shape[2]
+        return (y.view(-1, k) @ y.new_ones(1, 1).expand(k, k)).view(y.shape)
 
     def _activate(self, y: Tensor) -> None:
         import torch
@@ -106,15 +125,19 @@ class Fused:
         if self.shape.softmax:
             # d y_i / d z_j = y_i (delta_ij - y_j), with sums over columns as in the forward pass.
             y = self.values[-1]
-            d = y * (d - torch.bmm(y * d, self._ones(y)))
-        for i in range(len(self.shape.hidden), -1, -1):
+            d = y * (d - self._sums(y * d))
+        last = len(self.shape.hidden)
+        torch.sum(d, dim=1, keepdim=True, out=g["bias", last])
+        for i in range(last, -1, -1):
             h = self.values[i]
             g["weight", i].copy_(torch.bmm(h.transpose(1, 2), d))
-            torch.sum(d, dim=1, keepdim=True, out=g["bias", i])
             if i:
                 room = self._room(f"slope {i % 2}", d, tuple(h.shape))
                 d = torch.bmm(d, p["weight", i].transpose(1, 2), out=room)
-                self._through(d, h)
+                bias = g["bias", i - 1].zero_()
+                for part, value in _parts(d, h):
+                    self._through(part, value)
+                    bias.add_(part.sum(dim=1, keepdim=True))
 
     def _through(self, d: Tensor, y: Tensor) -> None:
         """Multiply by the slope of the activation, which is known from its value."""

@@ -65,11 +65,14 @@ class Folds:
         """Frames (S, 2, B, d) of both ends of pairs: index (sets, B), chosen (S,) sets."""
         import torch
 
-        both = torch.stack([index, index + lag], dim=1)[chosen]
+        both = torch.stack([index, index + lag], dim=1)
+        # Networks of one training set share their batch: it is gathered once for all of them.
+        of = chosen[:1] if len(both) == 1 else chosen
+        both = both[of]
         found = x.index_select(0, both.reshape(-1)).view(*both.shape, x.shape[1])
         if self.mean is not None:
-            found.sub_(self.mean[chosen]).mul_(self.scale[chosen])
-        return found
+            found.sub_(self.mean[of]).mul_(self.scale[of])
+        return found.expand(len(chosen), -1, -1, -1)
 
 
 def look(

@@ -23,8 +23,13 @@ LOSSES = ("vamp1", "vamp2", "vampe", "reversible")
 
 def centred(pairs: Tensor, *, reversible: bool) -> Tensor:
     """Functions (S, 2, n, k) in float64 less their means, of both ends together if reversible."""
-    z = pairs.double()
-    return z - z.mean(dim=(1, 2) if reversible else 2, keepdim=True)
+    import torch
+
+    z = pairs.to(torch.float64, memory_format=torch.contiguous_format)
+    mean = z.mean(dim=(1, 2) if reversible else 2, keepdim=True)
+    # In place only where the copy is our own and no gradient is asked for.
+    own = z.data_ptr() != pairs.data_ptr() and not z.requires_grad
+    return z.sub_(mean) if own else z - mean
 
 
 def covariances(z: Tensor, *, reversible: bool) -> tuple[Tensor, ...]:
@@ -85,8 +90,11 @@ def score_and_slope(pairs: Tensor, loss: str, ridge: float = 0.0) -> tuple[Tenso
             g01 = (g01 + g01.transpose(1, 2)) / 2
             g00 = g11 = g00 / 2
         x, y, n = z[:, 0], z[:, 1], z.shape[2]
-        ends = x @ g00 + y @ g01.transpose(1, 2), x @ g01 + y @ g11
-        return score.detach(), (torch.stack(ends, dim=1) / n).to(pairs.dtype)
+        g00, g01, g11 = g00 / n, g01 / n, g11 / n
+        slope = torch.empty_like(pairs, memory_format=torch.contiguous_format)
+        slope[:, 0] = torch.baddbmm(y @ g01.transpose(1, 2), x, g00)
+        slope[:, 1] = torch.baddbmm(x @ g01, y, g11)
+        return score.detach(), slope
 
 
 def _by_autograd(c: tuple[Tensor, ...], loss: str, ridge: float) -> tuple[Tensor, Any]:
