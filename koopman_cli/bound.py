@@ -15,8 +15,9 @@ from koopman_cli.errors import SupportError
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import evaluator
+from koopman_cli.linalg import whiten
 from koopman_cli.models.base import LIFT_FRAMES
-from koopman_cli.models.solve import Solution
+from koopman_cli.models.solve import Solution, moving_functions
 from koopman_cli.models.weights import koopman_weights
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.nouns import counted
@@ -61,9 +62,31 @@ def lifted_moments(
         precision="float64",
         progress=request.progress,
     )
+    _check_positive(blocks.total(), weighted.total(), blocks.eps)
     wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
     sample = np.concatenate([w for w in gather(stream, wanted, weights) if len(w)])
     return weighted, precision, Reweighting(effective, float(np.mean(sample < 0)), weights), 2
+
+
+def _check_positive(plain: Moments, weighted: Moments, eps: float) -> None:
+    """Raise where negative weights have taken the variance of a combination of features.
+
+    In the whitened coordinates of the frames themselves variances are 1; the weighted ones are
+    averages of squares by the weights, and positive where these are those of an equilibrium.
+    """
+    moving = np.flatnonzero(moving_functions(plain, eps))
+    inner = np.ix_(moving, moving)
+    white = whiten(plain.covariances().c00[inner]).matrix
+    least = 0.0
+    if weighted.n > 0:
+        c00 = weighted.rebased(plain.shift, plain.scale).covariances().c00[inner]
+        least = float(np.linalg.eigvalsh(white.T @ c00 @ white)[0])
+    if least <= 0:
+        raise SupportError(
+            "Koopman reweighting: negative weights leave no positive variance, so these frames do "
+            "not determine an equilibrium",
+            "leave out --set tica.reweight=true, or take more data or fewer features",
+        )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.analysis.windows import CURE, ONE_WAY
 from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
+from koopman_cli.bound import lifted_moments
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import merge_blocks, slowest_timescale
 from koopman_cli.features.stream import FeatureStream
@@ -211,7 +212,7 @@ _Turn = tuple[int, BlockMoments, str, int, Lift]
 
 def _moments(stream: FeatureStream, request: Request, lags: list[int]) -> Iterator[_Turn]:
     """Moments lag by lag, all of the same blocks."""
-    if not request.settings.learns_lag(stream):
+    if not (request.settings.learns_lag(stream) or request.reweights):
         lift = request.lift(stream)
         shared = _plan(stream, lags, _width(lift, stream), len(lags))
         yield from _turns(stream, request, lift, shared.at(lags))
@@ -222,7 +223,13 @@ def _moments(stream: FeatureStream, request: Request, lags: list[int]) -> Iterat
         lift = resolved.lift(stream, lag=lag)
         # Widths differ little between lags; the blocks must not differ at all.
         plan = plan or _plan(stream, lags, _width(lift, stream), 1)
-        yield from _turns(stream, resolved, lift, plan.at([lag]))
+        if resolved.reweights:
+            blocks, precision, _, passes = lifted_moments(
+                stream, resolved, lift, lag, plan.at([lag])
+            )
+            yield lag, blocks, precision, passes, lift
+        else:
+            yield from _turns(stream, resolved, lift, plan.at([lag]))
 
 
 def _width(lift: Lift, stream: FeatureStream) -> int:

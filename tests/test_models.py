@@ -8,17 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from systems import DOUBLE_WELL, ROTATIONAL_OU
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.modes import reversible_values
 from koopman_cli.analysis.spectrum import time_symmetric
+from koopman_cli.autolag import scan_lags
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.estimate import estimate
 from koopman_cli.features import build_features
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
+from koopman_cli.lagscan import scan_timescales
 from koopman_cli.lifts import apply
 from koopman_cli.lifts.dictionary import dictionary
 from koopman_cli.models import make_settings
@@ -177,6 +180,50 @@ def test_reweighting_is_scored_with_weights_of_the_training_part():
     settings = {"reweight": "true"}
     notes = fit(stream, FitOptions("identity", "tica", "2", "1", settings, folds=0)).notes
     assert any(n.startswith("Koopman reweighting: ") and "effective" in n for n in notes)
+
+
+def test_scans_of_timescales_are_reweighted():
+    """``koopman timescales`` weighs the frames at every lag, as the fit at that lag does."""
+    stream = FeatureStream.from_arrays(started_on_the_left(0))
+    request = Request.of("tica", {"reweight": True})
+    bands = scan_timescales(stream, request, [1, 2], 1)
+    for lag, time in zip((1, 2), bands.times[:, 0], strict=True):
+        found = estimate(stream, request, lag, dim=1, folds=0)
+        assert time == pytest.approx(-lag / np.log(found.solution.eigenvalues[0].real), rel=1e-6)
+    assert bands.readings == 4
+    assert scan_lags(stream, request, (1, 2)).reason.endswith("of frames without weights")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_reweighting_is_blind_to_offsets(dtype):
+    """Columns about 10,000 have the reweighted eigenvalues of columns about 0: to 1e-9 in float64,
+    to the rounding of the data (1e-3 of their size) in float32.
+    """
+    rng = np.random.default_rng(0)
+    runs = []
+    for _ in range(200):
+        kicks = rng.standard_normal(200) * np.sqrt(1 - 0.95**2)
+        kicks[0] = -3.0
+        runs.append(np.column_stack([lfilter([1], [1, -0.95], kicks), rng.standard_normal(200)]))
+    request = Request.of("tica", {"reweight": True})
+    values = [
+        estimate(
+            FeatureStream.from_arrays([(run + offset).astype(dtype) for run in runs]),
+            request,
+            2,
+            dim=1,
+            folds=0,
+        ).solution.eigenvalues
+        for offset in (0.0, 1e4)
+    ]
+    np.testing.assert_allclose(*values, atol=1e-9 if dtype == np.float64 else 1e-4)
+
+
+def test_weights_that_leave_no_variance_are_refused():
+    """Runs that never meet determine no equilibrium: refused as that, not as constant features."""
+    runs = [0.05 * run + side for side in (-3, 3) for run in (slow_columns(300, 1)[:, :2],)]
+    with pytest.raises(SupportError, match=r"equilibrium|not determined"):
+        estimate(FeatureStream.from_arrays(runs), Request.of("tica", {"reweight": True}), 5)
 
 
 def test_reweighting_refuses_what_it_cannot_support():
