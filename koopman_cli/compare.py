@@ -45,10 +45,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Principal angles (degrees, smallest first) between the spans, and the pairs of modes."""
+    """Principal angles (degrees, smallest first) between the spans, and the pairs of modes.
+
+    notes : what is to be said of the errors of the ratios
+    """
 
     angles: tuple[float, ...]
     pairs: tuple[Pair, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compare(first: FitResult, second: FitResult, progress: Progress = no_progress) -> Comparison:
@@ -76,7 +80,26 @@ def compare(first: FitResult, second: FitResult, progress: Progress = no_progres
         )
     frames = np.concatenate([_sample(result, progress) for result in (first, second)])
     functions = [project(r.model, frames)[:, : r.model.dim] for r in (first, second)]
-    return Comparison(principal_angles(*functions), pair_modes(first, second, functions))
+    pairs = pair_modes(first, second, functions)
+    return Comparison(principal_angles(*functions), pairs, _shared(first, second))
+
+
+def _shared(first: FitResult, second: FitResult) -> tuple[str, ...]:
+    """What to say where both runs were fitted on the same files, by their content."""
+    digests = [
+        {digest for _, digest, _ in result.input.files if digest} for result in (first, second)
+    ]
+    both = digests[0] & digests[1]
+    if not both:
+        return ()
+    most = max(map(len, digests))
+    which = "the same data" if len(both) == most else f"the same {len(both)} of {most} files"
+    said = (
+        f"both runs were fitted on {which}: the intervals of the ratios take their errors as "
+        "independent, so they are wider than need be where both err alike; a change that is said "
+        "is one, a small one may go unsaid"
+    )
+    return (said,)
 
 
 def _sample(result: FitResult, progress: Progress) -> Matrix:
@@ -130,6 +153,8 @@ def _pair(before: Mode, after: Mode, correlation: float) -> Pair:
 
 def timescale_ratio(before: Quantity | None, after: Quantity | None) -> Quantity | None:
     """Timescale after over before: errors of the logarithms of independent runs add in squares.
+
+    Of runs of the same data, whose errors go together, this is an upper bound.
 
     Raises
     ------

@@ -17,7 +17,8 @@ def command(first: str, second: str, **values: Any) -> None:
     """Compare slow functions and timescales of two RUNs of the same features.
 
     Functions are compared on frames of both inputs, which are read again. An angle near 0
-    degrees means the same function, near 90 one that the other run does not have.
+    degrees means the same function, near 90 one that the other run does not have. The
+    intervals of ratios take the runs as independent; of the same data they are too wide.
 
     \b
     koopman compare wildtype.koopman mutant.koopman
@@ -43,7 +44,7 @@ def command(first: str, second: str, **values: Any) -> None:
             }
             for p in found.pairs
         ]
-        print_json({"angles": list(found.angles), "pairs": pairs})
+        print_json({"angles": list(found.angles), "pairs": pairs, "notes": list(found.notes)})
         return
     angles = ", ".join(f"{angle:.3g}" for angle in found.angles)
     say(f"Principal angles between the slow functions: {angles} degrees")
@@ -56,3 +57,5 @@ def command(first: str, second: str, **values: Any) -> None:
             table, [str(p.first), str(p.second or "-"), f"{p.correlation:.3f}", *times, changed]
         )
     print_rendered(lambda console: console.print(table))
+    for note in found.notes:
+        say(f"Note: {note}")
