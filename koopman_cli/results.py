@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time, with_objections
+from koopman_cli.analysis.periods import period_words
 from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.reservations import settled
 from koopman_cli.analysis.spectrum import Context, Verdict
@@ -46,6 +48,7 @@ NONE_SLOW = "no slow mode in these features at this lag"
 NO_MODE = "no mode of this flow is resolved, each for the reason beside it"
 UNSUPPORTED = "no mode of this flow that held-out snapshots support"
 UNCHECKED = "no folds: modes are checked on held-out blocks, in the POD modes of all frames"
+TURNING = "for oscillations there are --model dmd and optdmd"
 UNMEASURED = "what is slow is not resolved, for the reason beside each mode"
 OUTLASTS = "no slow mode is resolved: the slowest motion is not told from a random walk"
 
@@ -89,7 +92,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
         flow = UNSUPPORTED if unsupported else NO_MODE
-        warnings.append(flow if request.settings.flow else NONE_SLOW)
+        warnings.append(flow if request.settings.flow else _none_slow(modes, context))
     elif not any(mode.verdict == "resolved" for mode in modes):
         warnings += [OUTLASTS] if judged.wandering else [UNMEASURED] if judged.unmeasured else []
     states = None if gap is None or none_slow else judged.states
@@ -234,6 +237,13 @@ def _sets(found: Estimate, stream: FeatureStream, gap: Gap | None) -> CoherentSe
         return coherent_sets((x, y), (left, right), stream.spec.names, found.request.seed)
     except SupportError:
         return None
+
+
+def _none_slow(modes: Sequence[Mode], context: Context) -> str:
+    """That nothing is slow, and what turns nevertheless."""
+    turning = period_words(modes, context.lag)
+    hidden = f", but {turning}: an oscillation that decays within the lag or stands in noise"
+    return NONE_SLOW + (f"{hidden}; {TURNING}" if turning else "")
 
 
 def _is_slow(mode: Mode, context: Context) -> bool:

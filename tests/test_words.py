@@ -8,8 +8,11 @@ import pytest
 import report_fixtures as made
 from cli_support import done, process, relaxing, run, two_lines
 
+from koopman_cli.analysis.periods import clear_periods
+from koopman_cli.api import FitOptions, fit
 from koopman_cli.report.cells import MINUS, signed
 from koopman_cli.report.page import page
+from koopman_cli.report.words import summary_sentences
 from koopman_cli.types import Quantity
 
 #: One of something, told as several; an interval or a decimal point before it is none.
@@ -114,3 +117,41 @@ def test_numbers_on_a_terminal_can_be_copied(tmp_path):
     assert growth < 0
     assert f"{growth:.4g}" in printed
     assert MINUS not in printed
+
+
+# ------------------------------------------------------------------ periods without a slow mode
+
+
+def turning(noise, seed=3, frames=6000):
+    """A rotation with a period of 37 frames, in white noise."""
+    angle = 2 * np.pi * np.arange(frames) / 37
+    circle = np.stack([np.sin(angle), np.cos(angle)], axis=1)
+    return circle + noise * np.random.default_rng(seed).standard_normal(circle.shape)
+
+
+def linear(data):
+    """Eigenvalues of the columns themselves."""
+    settings = {"edmd.degree": 1, "edmd.solve": "eig"}
+    return fit(data, FitOptions(model="edmd", settings=settings, lag="1"))
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+def test_a_period_in_noise_is_named_where_nothing_is_slow(noise):
+    """An oscillation that noise hides is told with its period beside the missing slow mode."""
+    result = linear(turning(noise))
+    assert not result.slow
+    (said,) = (w for w in result.warnings if w.startswith("no slow mode"))
+    ((mode, period),) = clear_periods(result.modes, result.model.lag)
+    assert mode == 1
+    assert period.value == pytest.approx(37, rel=0.15)
+    assert f"a period of {period.value:.4g}" in said
+    assert any(f"a period of {period.value:.4g}" in s for s in summary_sentences(result))
+
+
+def test_noise_has_no_period():
+    """White noise and relaxation have no period to tell, whatever their eigenvalues do."""
+    for seed in range(6):
+        noise = np.random.default_rng(seed).standard_normal((4000, 3))
+        for data in (noise, relaxing(4000, seed=seed, memory=(0.6, 0.3, 0.0))):
+            result = linear(data)
+            assert clear_periods(result.modes, result.model.lag) == []

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from koopman_cli.analysis.consistency import AT_LEAST
+from koopman_cli.analysis.periods import period_words
 from koopman_cli.hints import completed, rank_command
 from koopman_cli.nouns import counted, lag_text, number, spelled
 from koopman_cli.report.text import quantity
@@ -72,7 +73,9 @@ def summary_sentences(result: FitResult) -> list[str]:
         head = "No slow mode was found in these features"
         if is_flow(result):
             head = "No mode of this flow is resolved"
-        return [f"{head}: lag {lag_text(result.model.lag)}."]
+        turning = "" if is_flow(result) else period_words(result.modes, result.model.lag)
+        told = [f"{head}: lag {lag_text(result.model.lag)}."]
+        return [*told, *([f"What turns in them has {turning}."] if turning else [])]
     parts = _flow_words(result) if is_flow(result) else _mode_words(result)
     gap = result.gap
     if gap is not None and gap.after is not None and gap.ratio is not None:
