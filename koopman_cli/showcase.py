@@ -75,9 +75,22 @@ def with_showcase(
         names,
         np.concatenate(held)[:, columns] if columns else None,
         tuple(stream.spec.names[c] for c in columns),
+        _begins(stream, wanted),
     )
     structures = state_structures(result.states, projection, opened.trajectories)
     return replace(result, projection=projection, correlations=correlations, structures=structures)
+
+
+def _begins(stream: FeatureStream, wanted: list[NDArray[np.int64]]) -> NDArray[np.int64] | None:
+    """Frame at which the stretch of each frame begins; None where no trajectory has several."""
+    if all(len(part) <= 1 for part in stream.segments):
+        return None
+    found = []
+    for i, rows in enumerate(wanted):
+        first = stream.segments[i][:, 0]
+        inside = np.searchsorted(first, rows, side="right") - 1
+        found.append(stream.frame_index(i, first)[inside])
+    return np.concatenate(found)
 
 
 def _tally(

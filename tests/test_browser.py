@@ -80,9 +80,11 @@ def test_pages_are_whole(chromium, pages, name, width, dark):
     assert (lighter + 0.05) / (darker + 0.05) > 7
 
 
-#: The tables that are sorted, and by how many pixels each is wider than its place.
+#: Tables that are sorted and matrices of states, and by how many pixels each is wider than its
+#: place.
 OVERHANG = (
-    "Object.fromEntries([...document.querySelectorAll('table.sortable')].map((t, i) =>"
+    "Object.fromEntries([...document.querySelectorAll('table.sortable, table.matrix')]"
+    ".map((t, i) =>"
     " [t.id || i, t.parentElement.scrollWidth - t.parentElement.clientWidth]))"
 )
 
@@ -97,6 +99,19 @@ def test_tables_fit_a_small_window(chromium, pages, name, width):
     assert max(over.values()) <= 0, over
     by_rows = chromium.run("document.querySelectorAll('table.cards').length")
     assert by_rows == 0 if width >= 1000 else width > 480 or by_rows > 0
+
+
+def test_matrices_of_states_fit_and_name_their_columns(chromium, pages):
+    """At 360 pixels a matrix of states stands row by row, each value with the state it leads to."""
+    chromium.open(pages["md"], width=360)
+    tables = "[...document.querySelectorAll('table.matrix')]"
+    assert chromium.run(f"{tables}.length") == 3
+    over = f"{tables}.map(t => t.parentElement.scrollWidth - t.parentElement.clientWidth)"
+    assert max(chromium.run(over)) <= 0
+    row = f"[...{tables}[0].tBodies[0].rows[0].cells]"
+    shown = "c => getComputedStyle(c, '::before').content"
+    assert chromium.run(f"{row}.slice(1).map({shown})")[:2] == ['"to 1"', '"to 2"']
+    assert chromium.run(f"{tables}[0].classList.contains('cards')")
 
 
 def test_tables_by_rows_name_their_values(chromium, pages):

@@ -12,7 +12,9 @@ import report_fixtures as made
 from matplotlib.colors import TwoSlopeNorm
 
 from koopman_cli.errors import FileError, UsageError
+from koopman_cli.report.drawing import style
 from koopman_cli.report.figures import KINDS, draw, save_figures
+from koopman_cli.report.lines import coordinates
 from koopman_cli.report.maps import torsion_pair
 from koopman_cli.report.run import open_run, write_run
 from koopman_cli.types import LagScan, Mode, Projection, TimeStep
@@ -314,3 +316,35 @@ def test_imports_are_late():
     )
     done = subprocess.run([sys.executable, "-c", script], check=False, timeout=120)
     assert done.returncode == 0
+
+
+def ensemble(members=24, frames=50):
+    """A result of an ensemble: the members one after another in one file."""
+    rng = np.random.default_rng(0)
+    frame = np.arange(members * frames)
+    projection = Projection(
+        trajectory=np.zeros_like(frame),
+        frame=frame,
+        values=rng.standard_normal((len(frame), 3)),
+        begins=frame // frames * frames,
+    )
+    read = {"read": {"ensemble": True}}
+    return replace(made.result(), projection=projection, config=read)
+
+
+def test_members_of_an_ensemble_start_together():
+    """Each member is a curve of its own from 0 on; the axis ends where the longest does."""
+    with style():
+        figure = coordinates(ensemble())
+    top = figure.axes[0]
+    assert len(top.lines) == 6
+    assert all(line.get_xdata()[0] == 0 and len(line.get_xdata()) == 50 for line in top.lines)
+    assert "6 of 24 members" in figure.axes[-1].get_xlabel()
+    assert figure.axes[-1].get_xlim()[1] == pytest.approx(49)
+
+
+def test_stretches_of_a_run_stay_on_its_axis():
+    """A run that dropped frames cut into stretches is no ensemble: one axis, as it was."""
+    with style():
+        figure = coordinates(replace(ensemble(), config={}))
+    assert len(figure.axes[0].lines) == 1

@@ -96,6 +96,9 @@ def test_projection_alone(tmp_path):
     """The projection comes back on its own, and is None where none was stored."""
     save_model(made.model(), tmp_path / "a.h5", projection=made.projection())
     assert_same(made.projection(), load_projection(tmp_path / "a.h5"))
+    begun = replace(made.projection(), begins=np.arange(400) // 50 * 50)
+    save_model(made.model(), tmp_path / "b.h5", projection=begun)
+    assert_same(begun, load_projection(tmp_path / "b.h5"))
     save_model(made.model(), tmp_path / "b.h5")
     assert load_projection(tmp_path / "b.h5") is None
     with pytest.raises(ModelFileError, match="no result of a fit"):

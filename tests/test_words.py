@@ -131,7 +131,7 @@ def turning(noise, seed=3, frames=6000):
 
 def linear(data):
     """Eigenvalues of the columns themselves."""
-    settings = {"edmd.degree": 1, "edmd.solve": "eig"}
+    settings = {"degree": 1, "solve": "eig"}
     return fit(data, FitOptions(model="edmd", settings=settings, lag="1"))
 
 

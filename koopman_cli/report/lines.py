@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Points per panel of a scatter over time; more only blacken it.
 MAX_POINTS = 5000
 
+#: Members of an ensemble drawn over each other; more hide each other.
+MOST_MEMBERS = 6
+
 #: Marker of every verdict; shape and colour both tell.
 _MARKERS = {"resolved": "o", "unresolved": "s", "invalid": "X"}
 
@@ -188,6 +191,23 @@ def _along(projection: Projection) -> tuple[NDArray[np.float64], NDArray[np.floa
     return frame + (ends - length)[index], ends[:-1]
 
 
+def _members(result: FitResult) -> list[NDArray[np.intp]]:
+    """Rows of the projection of each member of an ensemble, at most :data:`MOST_MEMBERS` of them,
+    evenly chosen; none where the input is no ensemble.
+    """
+    projection = result.projection
+    if projection is None or projection.begins is None:
+        return []
+    if not result.config.get("read", {}).get("ensemble"):
+        return []
+    place = np.stack([projection.trajectory, projection.begins], axis=1)
+    _, owner = np.unique(place, axis=0, return_inverse=True)
+    owner = owner.reshape(-1)
+    count = int(owner.max()) + 1
+    kept = np.unique(np.linspace(0, count - 1, min(count, MOST_MEMBERS)).round().astype(int))
+    return [np.flatnonzero(owner == member) for member in kept]
+
+
 def _columns(result: FitResult, modes: Sequence[int] | None) -> list[tuple[str, list[int]]]:
     """Panels: a label and the columns in it, both parts of a complex pair in one."""
     projection, eigenvalues = result.projection, result.model.eigenvalues
@@ -220,6 +240,9 @@ def coordinates(
     panels = _columns(result, modes)
     if not panels:
         return None
+    members = _members(result)
+    if members:
+        return _side_by_side(result, members, panels, width_mm)
     time, borders = _along(projection)
     step, unit = frame_time(result)
     factor, unit = readable_unit(float(time.max()) * step, unit)
@@ -247,6 +270,35 @@ def coordinates(
         names = ("real part", "imaginary part")
         keys = [Line2D([], [], color=colour(k), label=name) for k, name in enumerate(names)]
         figure.legend(handles=keys, loc="outside upper left", ncols=2)
+    return figure
+
+
+def _side_by_side(
+    result: FitResult,
+    members: list[NDArray[np.intp]],
+    panels: list[tuple[str, list[int]]],
+    width_mm: float,
+) -> Figure:
+    """Slow coordinates of members of an ensemble, each against the time since its own start."""
+    projection = result.projection
+    assert projection is not None
+    assert projection.begins is not None
+    every = len(np.unique(np.stack([projection.trajectory, projection.begins]), axis=1).T)
+    age = projection.frame - projection.begins
+    step, unit = frame_time(result)
+    longest = max(float(age.max()), 1.0) * step
+    factor, unit = readable_unit(longest, unit)
+    figure = new_figure(width_mm, 12 + 21 * len(panels))
+    rows = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, columns) in zip(rows, panels, strict=True):
+        for k, member in enumerate(members):
+            at, shown = age[member] * step * factor, projection.values[member, columns[0]]
+            axes.plot(at, shown, "-", color=colour(k), linewidth=0.6, alpha=0.7, rasterized=True)
+        axes.set_ylabel(f"Re {label}" if len(columns) == 2 else label)
+    figure.align_ylabels(rows)
+    some = f"{len(members)} of {every}" if len(members) < every else f"{every}"
+    rows[-1].set_xlabel(f"time in a member ({unit}, {some} members)")
+    rows[-1].set_xlim(0.0, longest * factor)
     return figure
 
 

@@ -114,6 +114,8 @@ def _projection_tree(projection: Projection) -> Tree:
         "projection/values": projection.values,
         "projection/torsion_names": _names(projection.torsion_names),
     }
+    if projection.begins is not None:
+        tree["projection/begins"] = projection.begins
     if projection.torsions is not None:
         tree["projection/torsions"] = projection.torsions
     if projection.inputs is not None:

@@ -71,6 +71,8 @@ class Projection:
     trajectory, frame : (n,) which trajectory, and which frame of it as read
     values : (n, k) slow functions of unit variance, unscaled
     torsions : (n, t) angles in radians, named ``torsion_names`` ("phi ALA2", "psi ALA2", ...)
+    begins : (n,) frame at which its stretch begins, such as its member of an ensemble; None where
+        every trajectory is one stretch
     inputs : (n, 1 or 2) columns of an array that the modes follow most, named ``input_names``
     """
 
@@ -81,6 +83,7 @@ class Projection:
     torsion_names: tuple[str, ...] = ()
     inputs: Array | None = None
     input_names: tuple[str, ...] = ()
+    begins: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,17 @@
     });
   });
 
+  document.querySelectorAll("table.matrix").forEach(function (table) {
+    Array.from(table.tHead.rows[0].cells).forEach(function (head, column) {
+      Array.from(table.tBodies[0].rows).forEach(function (row) {
+        row.cells[column].dataset.label = head.textContent;
+      });
+    });
+  });
+
   // A table too wide for its place is shown smaller or, if that is not enough, by rows.
   function fit() {
-    document.querySelectorAll("table.sortable").forEach(function (table) {
+    document.querySelectorAll("table.sortable, table.matrix").forEach(function (table) {
       var place = table.parentElement;
       table.classList.remove("tight", "cards");
       ["tight", "cards"].forEach(function (way, i, ways) {
