@@ -1,5 +1,6 @@
 """Numbers in text: one is singular everywhere, and signs are those of their place."""
 
+import io
 import json
 import re
 
@@ -7,12 +8,15 @@ import numpy as np
 import pytest
 import report_fixtures as made
 from cli_support import done, process, relaxing, run, two_lines
+from rich.console import Console
 
 from koopman_cli.analysis.periods import clear_periods
 from koopman_cli.api import FitOptions, fit
 from koopman_cli.report.cells import MINUS, signed
 from koopman_cli.report.page import page
+from koopman_cli.report.scores import HEAD, csv_text, render
 from koopman_cli.report.words import summary_sentences
+from koopman_cli.scores import GridOptions, score_grid
 from koopman_cli.types import Quantity
 
 #: One of something, told as several; an interval or a decimal point before it is none.
@@ -155,3 +159,45 @@ def test_noise_has_no_period():
         for data in (noise, relaxing(4000, seed=seed, memory=(0.6, 0.3, 0.0))):
             result = linear(data)
             assert clear_periods(result.modes, result.model.lag) == []
+
+
+# ------------------------------------------------------------------ narrow terminals
+
+
+@pytest.fixture(scope="module")
+def grid():
+    """Scores of two families, three dims and two lags."""
+    data = relaxing(2000, memory=(0.95, 0.8, 0.0))
+    asked = GridOptions(models=("tica", "vamp"), lags=("1", "5"), dims=(1, 2, 3))
+    return score_grid(data, asked)
+
+
+def printed(table, width):
+    """The lines of a table of scores on a terminal of this width."""
+    file = io.StringIO()
+    render(table, Console(file=file, width=width))
+    return file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_scores_fit_a_terminal(grid, width):
+    """No line is cut or broken: every cell stands in one, with its model, dim and VAMP-E."""
+    lines = printed(grid, width)
+    assert max(map(len, lines)) <= width
+    for cell in grid.cells:
+        value = f"{cell.score.vampe.test:.4f} ± {cell.score.vampe.stderr:.4f}"
+        row = re.compile(rf"{cell.model} .*\b{cell.dim} +{re.escape(value)}")
+        assert any(row.search(line) for line in lines), value
+
+
+def test_what_does_not_fit_is_said_and_stays_in_the_files(grid):
+    """Columns with one value are told once, those left out are named and stand in scores.csv."""
+    lines = printed(grid, 80)
+    (told, *_) = (line for line in lines if line.startswith("all rows: "))
+    assert "features identity" in told
+    (left, *_) = (line for line in lines if line.startswith("not shown: "))
+    assert left.endswith("(scores.csv)")
+    assert "vamp1" in csv_text(grid).splitlines()[0]
+    full = printed(grid, 4000)
+    assert not [line for line in full if line.startswith(("all rows", "not shown"))]
+    assert all(name in " ".join(full) for name in HEAD)

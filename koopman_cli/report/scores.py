@@ -13,6 +13,7 @@ from koopman_cli.choice import describe
 from koopman_cli.nouns import counted, lag_text, times
 from koopman_cli.nouns import number as digits
 from koopman_cli.report.json import encode, finite, number
+from koopman_cli.report.narrow import fitted
 from koopman_cli.report.text import add_row, make_table, print_rendered, score_text
 from koopman_cli.store.atomic import write_atomic
 from koopman_cli.store.plain import to_plain
@@ -181,6 +182,24 @@ HEAD = (
 )
 
 
+#: Columns that may go where a terminal is too narrow, the first one first.
+SPARE = ("s", "read", "pairs", "rank", "VAMP-1", "features", "train E", "VAMP-2", "floor")
+
+
+def _print_rows(table: ScoreTable, of: Recommendation, console: Console) -> None:
+    """The cells of one lag, in as many columns as the terminal has place for."""
+    shown = fitted(HEAD, list(_rows(table, of)), console.width, SPARE)
+    rows = make_table(shown.names, ("model", "features"))
+    for row in shown.rows:
+        add_row(rows, row)
+    console.print(rows)
+    told = ", ".join(f"{name} {value}" for name, value in shown.same)
+    left = f"not shown: {', '.join(shown.left)} (scores.csv)" if shown.left else ""
+    for line in (f"all rows: {told}" if told else "", left):
+        if line:
+            console.print(line, markup=False, highlight=False)
+
+
 def render(table: ScoreTable, console: Console, out: Path | None = None) -> None:
     """Print a table of scores lag by lag, best held-out VAMP-E first."""
 
@@ -206,10 +225,7 @@ def render(table: ScoreTable, console: Console, out: Path | None = None) -> None
     for recommended in table.recommended:
         of_window = f", {window_text(recommended.window)}" if several else ""
         say(f"\nlag {lag_text(recommended.lag)}{of_window}", "bold")
-        rows = make_table(HEAD)
-        for row in _rows(table, recommended):
-            add_row(rows, row)
-        console.print(rows)
+        _print_rows(table, recommended, console)
         say("")
         mark = "Recommended (*): " if recommended.cell is not None else "Nothing recommended: "
         say(mark + recommended.reason)

@@ -96,15 +96,15 @@ def printable(text: str, encoding: str | None) -> str:
 # ------------------------------------------------------------------ tables
 
 
-def make_table(columns: Sequence[str]) -> Table:
-    """A plain table; only a column named reason may wrap."""
+def make_table(columns: Sequence[str], wrapped: Sequence[str] = ("reason",)) -> Table:
+    """A plain table; only some columns, by default one named reason, may wrap."""
     from rich.box import Box
     from rich.table import Table
 
     rule = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
     table = Table(box=rule, pad_edge=False, show_edge=False)
     for name in columns:
-        table.add_column(name, overflow="fold", header_style="", no_wrap=name != "reason")
+        table.add_column(name, overflow="fold", header_style="", no_wrap=name not in wrapped)
     return table
 
 
