@@ -1,6 +1,7 @@
 """Epochs per second of VAMPnets beside deeptime's, and of many networks in one stack.
 
     python benchmarks/networks.py                               # processor: 1e5 frames
+    python benchmarks/networks.py --fits --rounds 2             # whole fits with 1 and 8 restarts
     python benchmarks/networks.py --device cuda:0 --frames 1000000 --batches 1000,10000 --many 32
 
 Both train 30-64-64-64-5 with ELU and softmax on the same float32 frames by Adam, VAMP-2, no
@@ -12,6 +13,10 @@ trained are computed for all on frames that nobody saw.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -119,6 +124,25 @@ def held_out(trainer, x: np.ndarray) -> float:
     return float(np.median(plain_scores(other.seen(other.stack, np.arange(len(other))), "vamp2")))
 
 
+def fits(x: np.ndarray, batch: int, many: int, device: str, rounds: int) -> None:
+    """`koopman fit` as a process, ten epochs, with one restart and with many; folds as usual."""
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "x.npy", x)
+        tool = [sys.executable, "-m", "koopman_cli", "fit", "x.npy", "--lag", str(LAG), "--force"]
+        told = [f"width={HIDDEN[0]}", f"layers={len(HIDDEN)}", f"batch={batch}", "epochs=10"]
+        tool += ["--model", "vampnet", "--device", device, "--seed", "1", "--set", "patience=10"]
+        tool += [part for setting in told for part in ("--set", setting)]
+
+        def fit(restarts: int):
+            line = [*tool, "--restarts", str(restarts), "--out", f"run{restarts}"]
+            return lambda: subprocess.run(line, cwd=folder, check=True, capture_output=True)
+
+        title = f"koopman fit, batch {batch}, {device}"
+        found = compare(title, {"one restart": fit(1), f"{many} restarts": fit(many)}, rounds)
+        share = found[f"{many} restarts"] / (many * found["one restart"])
+        print(f"  {many} restarts / ({many} fits with one): {share:.1%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
@@ -128,6 +152,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--skip-deeptime", action="store_true")
+    parser.add_argument("--fits", action="store_true", help="time whole fits only")
     args = parser.parse_args()
     where = args.device
     if where.startswith("cuda"):
@@ -135,6 +160,9 @@ def main() -> None:
     print(machine(), f"torch {torch.__version__}, {torch.get_num_threads()} threads")
     x = data(args.frames)
     for batch in map(int, args.batches.split(",")):
+        if args.fits:
+            fits(x, batch, args.many, where, args.rounds)
+            continue
         rivals = {"koopman": ours(x, batch, args.epochs, 1, where)}
         if not args.skip_deeptime:
             rivals["deeptime"] = theirs(x, batch, args.epochs, where)
