@@ -29,18 +29,18 @@ def can_fuse(shape: Shape) -> bool:
     return shape.normalisation == "none" and not shape.dropout and shape.activation in PLAIN
 
 
-def _parts(*arrays: Tensor) -> Iterator[Any]:
+def _parts(*arrays: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Arrays (S, n, k) cut along n so that what is done to a part finds it in the caches.
 
     A GPU gets them whole.
     """
     like = arrays[0]
-    n, step = like.shape[1], max(1, PART // (len(like) * like.shape[2]))
-    if like.device.type != "cpu":
-        step = n
-    for a in range(0, n, step):
-        cut = tuple(array[:, a : a + step] for array in arrays)
-        yield cut if len(cut) > 1 else cut[0]
+    if like.numel() <= PART or like.device.type != "cpu":
+        yield arrays
+        return
+    step = max(1, PART // (len(like) * like.shape[2]))
+    for a in range(0, like.shape[1], step):
+        yield tuple(array[:, a : a + step] for array in arrays)
 
 
 class Fused:
@@ -76,12 +76,11 @@ class Fused:
         for i in range(last + 1):
             size = (*x.shape[:2], self.shape.widths[i + 1])
             y = self._room(f"value {i}", x, size)
-            torch.bmm(self.values[-1], p["weight", i], out=y)
-            for part in _parts(y):
-                part.add_(p["bias", i])
-                if i < last:
+            torch.baddbmm(p["bias", i], self.values[-1], p["weight", i], out=y)
+            if i < last:
+                for (part,) in _parts(y):
                     self._activate(part)
-            if i == last and self.shape.softmax:
+            elif self.shape.softmax:
                 y = self._shares(y)
             self.values.append(y)
         return y
