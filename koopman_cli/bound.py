@@ -41,10 +41,29 @@ def lifted_moments(
     stream: FeatureStream, request: Request, lift: Lift, lag: int, plan: BlockPlan | None = None
 ) -> tuple[BlockMoments, str, Reweighting | None, int]:
     """Block moments, precision, what weighting did if asked for, passes."""
-    function = evaluator(lift)
     blocks, precision = request.moments(stream, [lag], lift, plan=plan)
     if not request.reweights:
         return blocks, precision, None, 1
+    weighted, weighting = reweighted(stream, request, lift, (blocks, precision), plan)
+    return weighted, "float64", weighting, 2
+
+
+def reweighted(
+    stream: FeatureStream,
+    request: Request,
+    lift: Lift,
+    plain: tuple[BlockMoments, str],
+    plan: BlockPlan | None = None,
+) -> tuple[BlockMoments, Reweighting]:
+    """Block moments of weighted frames, at the one lag of unweighted ones, in float64.
+
+    Raises
+    ------
+    SupportError
+        Where the frames determine no weights, or weights that are none of an equilibrium.
+    """
+    blocks, precision = plain
+    function = evaluator(lift)
     weights, effective = koopman_weights(blocks.total(), function, blocks.eps)
     rank = request.solve(blocks.total(), precision, blocks.eps).rank
     if effective < 10 * rank:
@@ -53,9 +72,9 @@ def lifted_moments(
             f"{counted(rank, 'function')}",
             "leave out --set tica.reweight=true, or take fewer features",
         )
-    weighted, precision = accumulate(
+    weighted, _ = accumulate(
         stream,
-        [lag],
+        list(blocks.lags),
         lift=function,
         weights=weights,
         plan=plan,
@@ -65,7 +84,7 @@ def lifted_moments(
     _check_positive(blocks.total(), weighted.total(), blocks.eps)
     wanted = thinned_frames(stream.lengths, LIFT_FRAMES)
     sample = np.concatenate([w for w in gather(stream, wanted, weights) if len(w)])
-    return weighted, precision, Reweighting(effective, float(np.mean(sample < 0)), weights), 2
+    return weighted, Reweighting(effective, float(np.mean(sample < 0)), weights)
 
 
 def _check_positive(plain: Moments, weighted: Moments, eps: float) -> None:

@@ -21,7 +21,7 @@ from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.analysis.windows import CURE, ONE_WAY
 from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
-from koopman_cli.bound import lifted_moments
+from koopman_cli.bound import reweighted
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import merge_blocks, slowest_timescale
 from koopman_cli.features.stream import FeatureStream
@@ -105,14 +105,14 @@ def scan_timescales(
     ordered = sorted(set(lags))
     rows, estimates, together, failed = [], [], [], _Failures()
     readings, once_only = 0, HeldOnce(in_time=request.settings.refines)
-    for lag, blocks, precision, first, lift in _moments(stream, request, ordered):
-        readings += first
+    for turn in _moments(stream, request, ordered):
+        readings += turn.readings
         try:
-            with threads_for(blocks.xx.shape[-1]):
-                row, found, groups = _at_lag(request, blocks, precision, count, (once_only, lift))
+            with threads_for(turn.blocks.xx.shape[-1]):
+                row, found, groups = _at_lag(request, turn, count, once_only)
         except SupportError as error:
-            row, found, groups = _nothing(blocks, count)
-            failed.add(lag, error)
+            row, found, groups = _nothing(turn.blocks, count)
+            failed.add(turn.lag, error)
         rows.append(row)
         estimates.append(found)
         together.append(groups)
@@ -206,8 +206,20 @@ def _lags_named(lags: list[int]) -> str:
     return f"lag {''.join(f'{lag}, ' for lag in lags[:-1])}{counted(lags[-1], 'frame')}"
 
 
-#: Lag, moments, precision, 1 where a new reading began, and the lift.
-_Turn = tuple[int, BlockMoments, str, int, Lift]
+@dataclass(frozen=True)
+class _Turn:
+    """One lag of a scan.
+
+    readings : of the data that began with it
+    refused : why frames cannot be weighted at this lag; the moments are then those without
+    """
+
+    lag: int
+    blocks: BlockMoments
+    precision: str
+    readings: int
+    lift: Lift
+    refused: SupportError | None = None
 
 
 def _moments(stream: FeatureStream, request: Request, lags: list[int]) -> Iterator[_Turn]:
@@ -224,12 +236,20 @@ def _moments(stream: FeatureStream, request: Request, lags: list[int]) -> Iterat
         # Widths differ little between lags; the blocks must not differ at all.
         plan = plan or _plan(stream, lags, _width(lift, stream), 1)
         if resolved.reweights:
-            blocks, precision, _, passes = lifted_moments(
-                stream, resolved, lift, lag, plan.at([lag])
-            )
-            yield lag, blocks, precision, passes, lift
+            yield _weighted(stream, resolved, lift, plan.at([lag]))
         else:
             yield from _turns(stream, resolved, lift, plan.at([lag]))
+
+
+def _weighted(stream: FeatureStream, request: Request, lift: Lift, plan: BlockPlan) -> _Turn:
+    """Moments of weighted frames at the one lag of a plan."""
+    (lag,) = plan.lags
+    plain = request.moments(stream, [lag], lift, plan=plan)
+    try:
+        blocks, _ = reweighted(stream, request, lift, plain, plan)
+    except SupportError as error:
+        return _Turn(lag, *plain, 1, lift, error)
+    return _Turn(lag, blocks, "float64", 2, lift)
 
 
 def _width(lift: Lift, stream: FeatureStream) -> int:
@@ -265,7 +285,7 @@ def _turns(stream: FeatureStream, request: Request, lift: Lift, plan: BlockPlan)
     )
     for blocks, precision in turns:
         for lag in blocks.lags:
-            yield lag, blocks.at_lag(lag), precision, int(lag == blocks.lags[0]), lift
+            yield _Turn(lag, blocks.at_lag(lag), precision, int(lag == blocks.lags[0]), lift)
 
 
 #: (eigenvalue, time, low, high) x modes, what each block contributes, modes not told apart.
@@ -280,17 +300,13 @@ def _nothing(blocks: BlockMoments, count: int) -> _AtLag:
     return row, found, ()
 
 
-def _at_lag(
-    request: Request,
-    blocks: BlockMoments,
-    precision: str,
-    count: int,
-    looks: tuple[HeldOnce, Lift],
-) -> _AtLag:
+def _at_lag(request: Request, turn: _Turn, count: int, once_only: HeldOnce) -> _AtLag:
     """Timescales of one lag with their bands."""
-    (lag,) = blocks.lags
+    if turn.refused is not None:
+        raise turn.refused
+    lag, blocks = turn.lag, turn.blocks
     total = blocks.total()
-    solution = request.solve(total, precision, blocks.eps)
+    solution = request.solve(total, turn.precision, blocks.eps)
     merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
     row, nothing, _ = _nothing(blocks, count)
     nothing = replace(nothing, reliable=unreliable is None)
@@ -309,8 +325,7 @@ def _at_lag(
         interval = intervals[i].timescale
         if interval is not None and np.isfinite(times[i]):
             row[2, j], row[3, j] = (lag * end for end in interval)
-    once_only, lift = looks
-    once_only.see(merged, shown, lift, [int(i) for i in order])
+    once_only.see(merged, shown, turn.lift, [int(i) for i in order])
     # Differences between lags are taken on blocks that all lags have in common.
     fine = found if merged is blocks else influences(blocks, shown, solver, k, center=center)
     moves = nothing.influence.copy()

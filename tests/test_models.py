@@ -194,6 +194,23 @@ def test_scans_of_timescales_are_reweighted():
     assert scan_lags(stream, request, (1, 2)).reason.endswith("of frames without weights")
 
 
+def test_a_lag_without_weights_leaves_the_others_in_the_scan():
+    """A lag at which frames determine no equilibrium has no timescale and says why, as a lag
+    without a model does; the other lags keep theirs.
+    """
+    rng = np.random.default_rng(0)
+    runs = np.zeros((8, 400, 3))
+    runs[:, 0] = 3
+    for t in range(1, 400):
+        runs[:, t] = runs[:, t - 1] * [0.99, 0.8, 0.5] + 0.3 * rng.standard_normal((8, 3))
+    stream, request = FeatureStream.from_arrays(list(runs)), Request.of("tica", {"reweight": True})
+    bands = scan_timescales(stream, request, [1, 20, 395], 1)
+    assert np.isfinite(bands.times[:2]).all()
+    assert np.isnan(bands.times[2]).all()
+    assert any("lag 395 frames: Koopman reweighting" in text for text in bands.warnings)
+    assert bands.readings == 5
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_reweighting_is_blind_to_offsets(dtype):
     """Columns about 10,000 have the reweighted eigenvalues of columns about 0: to 1e-9 in float64,
