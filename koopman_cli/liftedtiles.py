@@ -30,7 +30,10 @@ NARROW = 128
 LONGEST = TILE // 8
 
 #: Frames evaluated and multiplied at once: what stands between the steps stays in the cache.
-ROWS = 512
+ROWS = 384
+
+#: Rows of the buffer begin at multiples of so many bytes, as wide registers are filled.
+ALIGNED = 64
 
 #: Most frames of a tile. A block is cut into as few tiles of one length as this allows: the
 #: sums of each are read and written once more.
@@ -70,6 +73,21 @@ class _Products:
     x: NDArray[Any]
     y: NDArray[Any]
     complete: bool
+
+
+class _Edges:
+    """Copies of some rows of a tile, taken as they are evaluated."""
+
+    def __init__(self, wanted: tuple[slice, ...], width: int, dtype: Any) -> None:
+        self.wanted = wanted
+        self.rows = [np.empty((max(w.stop - w.start, 0), width), dtype) for w in wanted]
+
+    def keep(self, rows: NDArray[Any], at: int) -> None:
+        """Keep what is wanted of rows ``at`` and following."""
+        for wanted, kept in zip(self.wanted, self.rows, strict=True):
+            a, b = max(wanted.start, at), min(wanted.stop, at + len(rows))
+            if a < b:
+                kept[a - wanted.start : b - wanted.start] = rows[a - at : b - at]
 
 
 class _BlockSums:
@@ -195,25 +213,31 @@ class LiftedRun(SegmentRun):
         """What one tile contributes. An overflow shows in the sums."""
         lag, width = self.lags[0], self.width
         raw = np.concatenate(parts)
-        buffer = buffers.rows("x", len(raw), width + 1, self.dtype)
         gram, cross = out[: width + 1], out[width + 1 :, :-1]
-        done = 0
+        x = slice(part.inner, part.pairs)
+        y = slice(part.inner + lag, part.inner + lag + max(part.pairs - part.inner, 0))
+        edges = _Edges((part.first, part.last, x, y), width + 1, self.dtype)
+        # What is evaluated is multiplied before it leaves the cache: rows of the buffer are
+        # used again, after the last ``lag`` of them, which start pairs of the next step.
+        step = -(-len(raw) // -(-len(raw) // ROWS))
+        buffer = buffers.rows("x", step + lag, width + 1, self.dtype, ALIGNED)
         with np.errstate(over="ignore", invalid="ignore"):
-            for at in range(0, len(raw), ROWS):
-                ready = min(at + ROWS + lag, len(raw))
-                if done < ready:
-                    self.evaluate(raw[done:ready], buffer[done:ready])
-                    done = ready
-                to = min(at + ROWS, part.inner)
-                if at < to:
-                    z, later = buffer[at:to], buffer[at + lag : to + lag, :-1]
-                    keep = 1.0 if at else 0.0
-                    add_gram(gram, z, keep)
-                    add_product(cross, z[:, :-1], later, keep=keep)
-            edges = (part.first, part.last, slice(part.inner, part.pairs))
-            first, last, x = (buffer[: len(raw)][rows].copy() for rows in edges)
-            y = buffer[part.inner + lag : part.inner + lag + len(x)].copy()
-        return _Products(out if part.inner else None, first, last, x, y, part.complete)
+            for at in range(0, len(raw), step):
+                held = min(lag, len(raw) - at) if at else 0
+                buffer[:held] = buffer[step : step + held].copy()
+                to = min(at + step + lag, len(raw))
+                fresh = buffer[held : to - at]
+                self.evaluate(raw[at + held : to], fresh)
+                edges.keep(fresh, at + held)
+                inside = min(at + step, part.inner) - at
+                if inside > 0:
+                    z, later = buffer[:inside], buffer[lag : lag + inside, :-1]
+                    again = 1.0 if at else 0.0
+                    add_gram(gram, z, again)
+                    add_product(cross, z[:, :-1], later, keep=again)
+        first, last, starts, ends = edges.rows
+        found = out if part.inner else None
+        return _Products(found, first, last, starts, ends, part.complete)
 
     def take(self, unit: Unit, out: NDArray[Any], found: _Products) -> None:
         """Add the products of a tile to those of its block and of the boundary behind it."""

@@ -133,17 +133,43 @@ def sorted_eigh(matrix: Matrix) -> tuple[Matrix, Matrix]:
     return values[order], vectors[:, order]
 
 
-def leading_eigh(matrix: Matrix, count: int) -> tuple[Matrix, Matrix]:
+def leading_eigh(matrix: Matrix, count: int, lower: Matrix | None = None) -> tuple[Matrix, Matrix]:
     """The ``count`` leading ones of :func:`sorted_eigh`, without the others.
 
+    Parameters
+    ----------
+    matrix : (n, n) symmetric array, of which one triangle is read
+    count : int
+    lower : (n, n) array, optional
+        Cholesky factor L of B = L L', for matrix v = lambda B v with v' B v = 1.
+
+    Examples
+    --------
     >>> leading_eigh(np.diag([0.5, -0.9, 0.1]), 2)[0].tolist()
     [-0.9, 0.5]
+    >>> leading_eigh(np.diag([0.5, -0.9, 0.1]), 1, np.diag([0.1, 1.0, 1.0]))[0].round(9).tolist()
+    [50.0]
     """
-    matrix = (matrix + matrix.T) / 2
     n, lapack = len(matrix), scipy.linalg.lapack
+    # The transpose of a matrix in rows is one in columns, which needs no reordering.
+    held = np.array(matrix.T, order="F")
+    if lower is not None:
+        held = lapack.dsygst(held, lower, lower=1, overwrite_a=1)[0]
     # Q' A Q = T tridiagonal, once for both ends of the spectrum.
     work = int(lapack.dsytrd_lwork(n, lower=1)[0])
-    reflected, main, side, tau, _ = lapack.dsytrd(matrix, lower=1, lwork=work)
+    reflected, main, side, tau, _ = lapack.dsytrd(held, lower=1, lwork=work, overwrite_a=1)
+    values, vectors = _leading_of_tridiagonal(main, side, count)
+    rows, reflectors = vectors[1:], reflected[1:, :-1]
+    size = int(lapack.dormqr("L", "N", reflectors, tau, rows, -1)[1][0])
+    vectors[1:] = lapack.dormqr("L", "N", reflectors, tau, rows, size)[0]
+    if lower is not None:
+        vectors = scipy.linalg.blas.dtrsm(1.0, lower, vectors, lower=1, trans_a=1)
+    return values, vectors
+
+
+def _leading_of_tridiagonal(main: Matrix, side: Matrix, count: int) -> tuple[Matrix, Matrix]:
+    """The same of a tridiagonal matrix with this diagonal and this one beside it."""
+    n = len(main)
     every = scipy.linalg.eigvalsh_tridiagonal(main, side)
     order = np.lexsort((-every, -np.abs(every)))[:count]
     below = int(np.count_nonzero(every[order] < 0))
@@ -156,11 +182,8 @@ def leading_eigh(matrix: Matrix, count: int) -> tuple[Matrix, Matrix]:
                 )
             )
     values, vectors = np.concatenate([v for v, _ in parts]), np.hstack([q for _, q in parts])
-    rows, reflectors = vectors[1:], reflected[1:, :-1]
-    size = int(lapack.dormqr("L", "N", reflectors, tau, rows, -1)[1][0])
-    vectors[1:] = lapack.dormqr("L", "N", reflectors, tau, rows, size)[0]
     order = np.lexsort((-values, -np.abs(values)))
-    return values[order], vectors[:, order]
+    return values[order], np.asfortranarray(vectors[:, order])
 
 
 def sorted_svd(matrix: Matrix) -> tuple[Matrix, Matrix, Matrix]:
@@ -215,6 +238,20 @@ def keep_pairs(values: NDArray[np.complex128] | None, count: int) -> int:
     if values is None or not 0 < count < len(values):
         return count
     return count + 1 if values[count - 1].imag > 0 else count
+
+
+def pair_sums(size: Matrix, values: NDArray[np.complex128]) -> Matrix:
+    """Sizes with those of both parts of a complex function added."""
+    size = size.copy()
+    for j in np.flatnonzero(values.imag > 0):
+        size[j : j + 2] = size[j : j + 2].sum()
+    return size
+
+
+def unit_variance(vectors: Matrix, values: NDArray[np.complex128]) -> Matrix:
+    """Scale eigenvectors (in whitened coordinates) so that E|psi|^2 = 1, pairs together."""
+    size = pair_sums(np.sum(vectors**2, axis=0), values)
+    return vectors / np.sqrt(np.where(size > 0, size, 1.0))
 
 
 def fix_signs(vectors: Matrix, weights: Matrix | None = None) -> NDArray[Any]:

@@ -26,6 +26,9 @@ Matrix = NDArray[np.float64]
 #: Numbers in a matrix below which a copy of many costs less than adding them one by one.
 SMALL = 2**16
 
+#: Rows of a matrix that are worked on at once.
+STRIPE = 128
+
 
 @dataclass(frozen=True)
 class Covariances:
@@ -115,8 +118,11 @@ class Moments:
 
     def symmetrized(self) -> Moments:
         """Moments of the pairs taken in both directions (reversible estimate), halved."""
-        same = (self.xx + self.yy) / 2
-        return replace(self, xx=same, xy=(self.xy + self.xy.T) / 2, yy=same)
+        same = self.xx + self.yy
+        same /= 2
+        both = self.xy + self.xy.T
+        both /= 2
+        return replace(self, xx=same, xy=both, yy=same)
 
     def projected(self, origin: Matrix, functions: Matrix) -> Moments:
         """Moments of f = (x - origin) @ functions, in k functions (d, k)."""
@@ -130,16 +136,20 @@ class Moments:
             raise SupportError("no lagged pairs", "take a shorter lag or longer trajectories")
         if center:
             mx, my = self.xx[:-1, -1] / self.n, self.yy[:-1, -1] / self.n
-            found = []
-            for part, a, b in ((self.xx, mx, mx), (self.xy, mx, my), (self.yy, my, my)):
-                c = part[:-1, :-1] / self.n
-                c -= np.outer(a, b)
-                found.append(c)
-            return Covariances(found[0], found[1], found[2], mx, my)
+            c00, c01 = self._centred(self.xx, mx, mx), self._centred(self.xy, mx, my)
+            c11 = c00 if self.yy is self.xx else self._centred(self.yy, my, my)
+            return Covariances(c00, c01, c11, mx, my)
         raw = self.rebased(np.zeros_like(self.shift), self.scale)
         zero = np.zeros_like(self.shift)
         c00, c01, c11 = (m[:-1, :-1] / self.n for m in (raw.xx, raw.xy, raw.yy))
         return Covariances(c00, c01, c11, zero, zero)
+
+    def _centred(self, part: Matrix, a: Matrix, b: Matrix) -> Matrix:
+        c: Matrix = part[:-1, :-1] / self.n
+        # Some rows at a time: what is taken away stays in the cache.
+        for at in range(0, len(c), STRIPE):
+            c[at : at + STRIPE] -= np.outer(a[at : at + STRIPE], b)
+        return c
 
 
 def _affine(shift: Matrix, scale: Matrix, origin: Matrix, functions: Matrix) -> Matrix:

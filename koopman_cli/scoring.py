@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.blas import product
 from koopman_cli.centring import Offset
 from koopman_cli.errors import SupportError
 from koopman_cli.linalg import fix_signs, sorted_svd, whiten
@@ -137,6 +138,19 @@ def _through(c: Covariances, left: Matrix, right: Matrix) -> tuple[Matrix, Matri
     return left.T @ c.c00 @ left, left.T @ c.c01 @ right, right.T @ c.c11 @ right
 
 
+def _seen(m: Moments, left: Matrix, right: Matrix) -> tuple[Matrix, Matrix, Matrix]:
+    """The covariances of functions (in units of z), without those of all that they are made of."""
+    if m.n <= 0:
+        m.covariances()  # raises
+    f, g = left.T @ m.xx[:-1, -1] / m.n, right.T @ m.yy[:-1, -1] / m.n
+    found = []
+    for part, a, b, at, to in (
+        (m.xx, left, left, f, f), (m.xy, left, right, f, g), (m.yy, right, right, g, g),
+    ):  # fmt: skip
+        found.append(a.T @ product(part[:-1, :-1], b) / m.n - np.outer(at, to))
+    return found[0], found[1], found[2]
+
+
 def singular_functions(
     train: Moments, left: Matrix, right: Matrix, rtol: float = 1e-10
 ) -> tuple[Matrix, Matrix, Matrix]:
@@ -242,7 +256,8 @@ def score_nested(
     """
     widest = max(dims)
     a, b = left[:, :widest] / train.scale[:, None], right[:, :widest] / train.scale[:, None]
-    seen, inner = _through(train.covariances(), a, b), _through(test.covariances(), a, b)
+    seen = _seen(train, a, b)
+    inner = seen if test.xx is train.xx else _seen(test, a, b)
     held = _about_runs(inner, left[:, :widest], right[:, :widest], away)
     factors = [_cholesky(m) for m in (seen[0], seen[2], held[0], held[2])]
     if any(f is None for f in factors):

@@ -1,4 +1,4 @@
-"""Products with a triangular matrix, in place and without holding up other threads."""
+"""Products with and divisions by a triangular matrix, in place, without holding up threads."""
 
 from __future__ import annotations
 
@@ -34,3 +34,21 @@ class LowerTriangular:
             stride(rows, dtype),
         )  # fmt: skip
         return rows
+
+
+def divide(columns: NDArray[Any], lower: NDArray[Any]) -> None:
+    """Make columns (m, n) lower^-1 columns in place, for a lower triangular matrix (m, m).
+
+    >>> columns = np.array([[2.0, 4.0], [1.0, 8.0]])
+    >>> divide(columns, np.array([[2.0, 0.0], [1.0, 3.0]]))
+    >>> columns.tolist()
+    [[1.0, 2.0], [0.0, 2.0]]
+    """
+    m, n = columns.shape
+    dtype = columns.dtype
+    lower = np.asfortranarray(lower, dtype)
+    # In Fortran's order columns are rows: X' lower' = columns'.
+    call(
+        "trsm", dtype, b"R", b"L", b"T", b"N", n, m, 1.0, lower, m, columns,
+        stride(columns, dtype),
+    )  # fmt: skip

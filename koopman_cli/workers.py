@@ -36,12 +36,24 @@ class Buffers:
     def __init__(self) -> None:
         self.arrays: dict[tuple[str, int], NDArray[Any]] = {}
 
-    def rows(self, name: str, count: int, width: int, dtype: Any) -> NDArray[Any]:
-        """``count`` rows of an array of zeros, with whatever was last left in them."""
+    def rows(self, name: str, count: int, width: int, dtype: Any, aligned: int = 1) -> NDArray[Any]:
+        """``count`` rows of an array of zeros, with whatever was last left in them.
+
+        aligned : every row begins at a multiple of so many bytes
+        """
         held = self.arrays.get((name, width))
         if held is None or len(held) < count or held.dtype != dtype:
-            held = self.arrays[name, width] = np.zeros((count, width), dtype)
+            held = self.arrays[name, width] = _aligned(count, width, np.dtype(dtype), aligned)
         return held[:count]
+
+
+def _aligned(count: int, width: int, dtype: np.dtype[Any], aligned: int) -> NDArray[Any]:
+    """Zeros whose rows begin at multiples of so many bytes."""
+    unit = max(1, aligned // dtype.itemsize)
+    step = -(-width // unit) * unit
+    found = np.zeros(count * step + unit, dtype)
+    begin = -found.ctypes.data % aligned // dtype.itemsize
+    return found[begin : begin + count * step].reshape(count, step)[:, :width]
 
 
 class Workers:

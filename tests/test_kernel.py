@@ -462,7 +462,7 @@ def test_leading_eigenvectors_are_those_of_the_full_problem(kind):
 
 def test_wide_problems_keep_their_leading_functions():
     """Iterations for the leading functions of 350 give the eigenvalues of the full problem."""
-    from koopman_cli.models import solve as module
+    from koopman_cli.models import wide as module
 
     m = moments_of(swirl(1500), kernel_of("laplacian@1.0"), Basis(350))
     assert len(m.shift) > module.WIDE

@@ -20,9 +20,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from koopman_cli.blas import product
 from koopman_cli.errors import SupportError, UsageError
 from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, embed, parse_kernel
-from koopman_cli.lifts.landmarks import choose_landmarks
+from koopman_cli.lifts.landmarks import landmarks_with_factor
 from koopman_cli.linalg import power_of_two
 from koopman_cli.triangular import LowerTriangular
 from koopman_cli.types import Lift
@@ -123,12 +124,14 @@ def _against_landmarks(
 ) -> tuple[dict[str, NDArray[Any]], int]:
     step = max(1, len(x) // (basis.candidates * basis.count))
     candidates = x[::step] if basis.method == "cholesky" and basis.count < len(x) else x
-    chosen = choose_landmarks(kernel, candidates, basis.count, basis.method, basis.seed)
-    points = candidates[chosen]
-    lower, order, rank, _ = _pivoted_cholesky(Evaluator(kernel, points)(points))
-    points = points[order]
+    chosen, lower = landmarks_with_factor(kernel, candidates, basis.count, basis.method, basis.seed)
+    points, rank = candidates[chosen], len(chosen)
+    # The factor that random pivots leave behind, unless one of them repeats others.
+    if lower is None or np.diag(lower).min() ** 2 <= PIVOT * float(diagonal(kernel, points).max()):
+        lower, order, rank, _ = _pivoted_cholesky(Evaluator(kernel, points)(points))
+        points = points[order]
     inverse = scipy.linalg.lapack.dtrtri(lower, lower=1)[0]
-    return {"landmarks": points, "transform": np.tril(inverse).T.copy()}, len(chosen) - rank
+    return {"landmarks": points, "transform": np.triu(inverse.T)}, len(chosen) - rank
 
 
 def _pivoted_cholesky(matrix: Matrix) -> tuple[Matrix, NDArray[np.int64], int, int]:
@@ -215,7 +218,9 @@ def _widths(kernel: Kernel) -> str:
 def approximation_error(lift: Lift, kernel: Kernel, x: Matrix) -> float:
     """||K - Phi Phi'||_F / ||K||_F of frames x (n, d)."""
     exact, phi = Evaluator(kernel, x)(x), evaluate(lift, x)
-    return float(np.linalg.norm(exact - phi @ phi.T) / np.linalg.norm(exact))
+    # Sums of squares, since the norms of numpy are products of its BLAS.
+    missing = exact - product(phi, phi.T)
+    return float(np.sqrt(np.sum(missing * missing) / np.sum(exact * exact)))
 
 
 def kernel_of(lift: Lift) -> Kernel:

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.blas import product
 from koopman_cli.errors import UsageError, did_you_mean
 
 KERNELS = ("gaussian", "laplacian", "matern32", "matern52", "polynomial", "periodic")
@@ -162,7 +163,7 @@ class Evaluator:
         if len(self.parts) > 1 or factor.name not in ("gaussian", "periodic"):
             out[:] = self(x)
             return
-        np.matmul(self._exponents(x, factor, shift), z.T, out=out)
+        product(self._exponents(x, factor, shift), z.T, out)
         _exp(np, out)
 
     def _exponents(self, x: Any, factor: Factor, shift: Any) -> Any:
@@ -186,7 +187,7 @@ class Evaluator:
             r = _distances(u, z)
             r *= -1
             return _exp(xp, r)
-        value = self._exponents(x, factor, shift) @ z.T
+        value = _times(self._exponents(x, factor, shift), z.T)
         if factor.name in ("gaussian", "periodic"):
             return _exp(xp, value)
         r = xp.sqrt(xp.clip(-2 * value, 0, None))
@@ -195,6 +196,11 @@ class Evaluator:
             return (1 + r) * xp.exp(-r)
         r = math.sqrt(5) * r
         return (1 + r + r * r / 3) * xp.exp(-r)
+
+
+def _times(a: Any, b: Any) -> Any:
+    """``a @ b``, by the BLAS of all other wide algebra where these are arrays of numpy."""
+    return product(a, b) if isinstance(a, np.ndarray) and a.dtype == b.dtype else a @ b
 
 
 def _exp(xp: Any, value: Any) -> Any:

@@ -15,10 +15,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
+from koopman_cli.blas import add_product
 from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal
+from koopman_cli.triangular import divide
 
 Matrix = NDArray[np.float64]
 
@@ -39,13 +40,31 @@ def choose_landmarks(kernel: Kernel, x: Matrix, count: int, method: str, seed: i
     >>> sorted(x[choose_landmarks(kernel, x, 3, "cholesky", 0), 0].tolist())
     [0.0, 9.0]
     """
+    return landmarks_with_factor(kernel, x, count, method, seed)[0]
+
+
+def landmarks_with_factor(
+    kernel: Kernel, x: Matrix, count: int, method: str, seed: int
+) -> tuple[NDArray[np.int64], Matrix | None]:
+    """The same, and the lower Cholesky factor of the kernel between them where it is known.
+
+    Examples
+    --------
+    >>> from koopman_cli.lifts.kernelfunctions import parse_kernel
+    >>> kernel = Kernel(parse_kernel("gaussian@0.5", ["x"]))
+    >>> x = np.linspace(0, 1, 50)[:, None]
+    >>> chosen, lower = landmarks_with_factor(kernel, x, 5, "cholesky", 0)
+    >>> between = Evaluator(kernel, x[chosen])(x[chosen])
+    >>> bool(np.abs(lower @ lower.T - between).max() < 1e-12)
+    True
+    """
     rng = np.random.default_rng(seed)
     if count >= len(x):
-        return np.arange(len(x))
+        return np.arange(len(x)), None
     if method == "uniform":
-        return rng.choice(len(x), count, replace=False)
+        return rng.choice(len(x), count, replace=False), None
     if method == "kmeans":
-        return _spread_out(x, count, rng)
+        return _spread_out(x, count, rng), None
     return _random_pivots(kernel, x, count, rng)
 
 
@@ -63,7 +82,7 @@ def _spread_out(x: Matrix, count: int, rng: np.random.Generator) -> NDArray[np.i
 
 def _random_pivots(
     kernel: Kernel, x: Matrix, count: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+) -> tuple[NDArray[np.int64], Matrix]:
     left = np.array(diagonal(kernel, x))
     limit = NOTHING * left.mean()
     # Row j is column j of the Cholesky factor: what landmark j describes of every frame.
@@ -78,15 +97,17 @@ def _random_pivots(
         taken = taken[: count - done]
         if not len(taken):
             continue
-        rest = values(x[taken])
-        rest -= rows[:done, taken].T @ rows[:done]
-        inverse = scipy.linalg.lapack.dtrtri(lower[: len(taken), : len(taken)], lower=1)[0]
-        fresh = np.matmul(np.tril(inverse), rest, out=rows[done : done + len(taken)])
+        fresh = rows[done : done + len(taken)]
+        values.into(x[taken], fresh)
+        if done:
+            add_product(fresh, rows[:done].take(taken, axis=1), rows[:done], -1.0)
+        divide(fresh, lower[: len(taken), : len(taken)])
         left = np.maximum(left - np.einsum("ij,ij->j", fresh, fresh), 0.0)
         left[taken] = 0.0
         left[left <= limit] = 0.0
         chosen += taken.tolist()
-    return np.array(chosen)
+    found = np.array(chosen)
+    return found, np.triu(rows[: len(found)].take(found, axis=1)).T
 
 
 def _accepted(
@@ -100,16 +121,20 @@ def _accepted(
     """Of frames drawn at once those that drawing one by one would have taken, and the lower
     Cholesky factor of what is left of the kernel between them.
     """
-    inner = Evaluator(kernel, x[drawn])(x[drawn]) - rows[:, drawn].T @ rows[:, drawn]
+    rest = Evaluator(kernel, x[drawn])(x[drawn])
+    if len(rows):
+        known = rows.take(drawn, axis=1)
+        add_product(rest, known, known, -1.0)
     before = left[drawn]
-    nothing = NOTHING * before.max()
-    # Cholesky rows of those taken, for all drawn.
-    described = np.empty((len(drawn), len(drawn)))
+    asked = np.maximum(before * rng.random(len(drawn)), NOTHING * before.max())
+    # Cholesky rows of those taken, for all drawn behind them; ``rest`` is what they leave.
+    described = np.zeros((len(drawn), len(drawn)))
     taken: list[int] = []
     for i in range(len(drawn)):
-        so_far = described[: len(taken)]
-        own = inner[i, i] - so_far[:, i] @ so_far[:, i]
-        if own > nothing and rng.random() * before[i] < own:
-            described[len(taken)] = (inner[i] - so_far[:, i] @ so_far) / np.sqrt(own)
+        own = rest[i, i]
+        if own > asked[i]:
+            row = described[len(taken), i:]
+            np.divide(rest[i, i:], np.sqrt(own), out=row)
+            rest[i + 1 :, i + 1 :] -= row[1:, None] * row[1:]
             taken.append(i)
     return drawn[taken], described[: len(taken), taken].T

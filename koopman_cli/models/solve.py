@@ -9,38 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
-from scipy.sparse import linalg as sparse
 
+from koopman_cli.blas import product
 from koopman_cli.errors import SupportError
 from koopman_cli.linalg import (
     RTOL,
     SMALLEST,
     Whitening,
     fix_signs,
-    leading_eigh,
+    pair_sums,
     sorted_eig,
     sorted_eigh,
     sorted_svd,
+    unit_variance,
     whiten,
 )
+from koopman_cli.models import wide as wide_problems
 from koopman_cli.models.restrict import Reduction
+from koopman_cli.models.wide import Functions
 from koopman_cli.moments import Covariances, Moments
 from koopman_cli.nouns import are, counted
 
 Matrix = NDArray[np.float64]
 Solver = Literal["reversible", "eig", "svd"]
-
-#: Functions above which only the leading ones of a regression with a ridge are computed.
-WIDE = 300
-LEADING = 60
-
-#: Singular values below this share of the largest belong to no direction of their own.
-INDEPENDENT = 1e-8
 
 Operator = Callable[[Covariances, Matrix], Matrix]
 
@@ -243,8 +238,37 @@ def _solve_reduced(
     Functions have unit variance without the ridge. Spectral bias: |psi| / sqrt(E psi^2) in
     the norm of the coordinates, times the size of what the regression neglects.
     """
-    ridged = replace(c, c00=_ridged(c.c00, reduction.ridge), c11=_ridged(c.c11, reduction.ridge))
-    w0 = _whiten_ridged(ridged.c00) if reduction.ridge else whiten(c.c00, rtol)
+    found, condition, neglected = _regression(c, solver, rtol, reduction, support)
+    left, right, values, singular = found
+    left = _of_unit_variance(left, c.c00, values)
+    right = _of_unit_variance(right, c.c11, values) if solver == "svd" else left
+    signs = fix_signs(left)
+    size = np.sum(left**2, axis=0)
+    if values is not None:
+        signs, size = _pair_signs(signs, values), pair_sums(size, values)
+    left = left * signs
+    right = right * signs if solver == "svd" else left
+    zero, moving = np.zeros(left.shape[1]), np.ones(len(left), bool)
+    return Solution(
+        left, right, zero, zero, values, singular, left.shape[1], moving, condition,
+        np.sqrt(size) * neglected,
+    )  # fmt: skip
+
+
+def _regression(
+    c: Covariances, solver: Solver, rtol: float, reduction: Reduction, support: float
+) -> tuple[Functions, float, float]:
+    """Functions of a regression, the condition of C00, and the size of what is neglected."""
+    c00 = _ridged(c.c00, reduction.ridge)
+    c11 = c00 if c.c11 is c.c00 else _ridged(c.c11, reduction.ridge)
+    ridged = replace(c, c00=c00, c11=c11)
+    wide = len(c00) > wide_problems.WIDE
+    if wide and solver == "reversible" and reduction.ridge and not reduction.rank:
+        direct = wide_problems.leading_reversible(ridged)
+        if direct is not None:
+            functions, eigenvalues, condition = direct
+            return (functions, functions, eigenvalues, None), condition, reduction.ridge**0.5
+    w0 = wide_problems.whiten_ridged(c00) if reduction.ridge else whiten(c.c00, rtol)
     if reduction.ridge == 0 and w0.rank >= support:
         raise SupportError(
             f"{support:g} lagged pairs cannot support {w0.rank} independent functions "
@@ -253,22 +277,10 @@ def _solve_reduced(
         )
     directions, neglected = reduction.directions(c.c00, c.c01, w0.matrix)
     kept = Whitening(directions, directions.shape[1], w0.condition)
-    if len(directions) > WIDE and directions.shape[1] > WIDE:
-        left, right, values, singular = _leading(ridged, kept, solver)
-    else:
-        left, right, values, singular = _decompose(ridged, kept, solver, rtol)
-    left, right = _of_unit_variance(left, c.c00, values), _of_unit_variance(right, c.c11, values)
-    if solver != "svd":
-        right = left
-    signs = fix_signs(left)
-    size = np.sum(left**2, axis=0)
-    if values is not None:
-        signs, size = _pair_signs(signs, values), _pair_sums(size, values)
-    zero, moving = np.zeros(left.shape[1]), np.ones(len(left), bool)
-    return Solution(
-        left * signs, right * signs, zero, zero, values, singular, left.shape[1], moving,
-        w0.condition, np.sqrt(size) * neglected,
-    )  # fmt: skip
+    found = None
+    if wide and directions.shape[1] > wide_problems.WIDE:
+        found = wide_problems.leading(ridged, kept, solver)
+    return found or _decompose(ridged, kept, solver, rtol), w0.condition, neglected
 
 
 def _ridged(covariance: Matrix, ridge: float) -> Matrix:
@@ -277,68 +289,16 @@ def _ridged(covariance: Matrix, ridge: float) -> Matrix:
     return found
 
 
-def _whiten_ridged(covariance: Matrix) -> Whitening:
-    """Whitening by a Cholesky factor: with a ridge no direction needs to be dropped."""
-    try:
-        lower = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
-    except np.linalg.LinAlgError:
-        # The ridge is below the rounding of the covariance.
-        return whiten(covariance)
-    matrix = scipy.linalg.lapack.dtrtri(lower, lower=1)[0].T
-    pivots = np.diag(lower)
-    return Whitening(matrix, len(lower), float((pivots.max() / pivots.min()) ** 2))
-
-
-def _leading(
-    c: Covariances, w0: Whitening, solver: Solver
-) -> tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]:
-    """The leading functions of a wide problem.
-
-    Where the problem is not symmetric, Lanczos and Arnoldi iterations find the space that they
-    span, in which the small problem is then solved.
-    """
-    options: dict[str, Any] = {"k": LEADING, "ncv": 3 * LEADING, "v0": np.ones(w0.rank)}
-    w1 = w0 if solver != "svd" else _whiten_ridged(c.c11)
-    small = w0.matrix.T @ c.c01 @ w1.matrix
-    try:
-        if solver == "svd":
-            u, _, vt = sparse.svds(small, **options)
-            u, v = np.linalg.qr(u)[0], np.linalg.qr(vt.T)[0]
-            inner, s, outer = sorted_svd(u.T @ small @ v)
-            return w0.matrix @ (u @ inner), w1.matrix @ (v @ outer), None, s
-        if solver == "reversible":
-            values, vectors = leading_eigh(small, LEADING)
-            functions = w0.matrix @ vectors
-            return functions, functions, values.astype(np.complex128), None
-        vectors = sparse.eigs(small, which="LM", **options)[1]
-    except sparse.ArpackError:
-        return _decompose(c, w0, solver, RTOL["float64"])
-    # Real and imaginary parts span what the complex vectors span; both halves of a pair.
-    basis, size, _ = np.linalg.svd(np.hstack([vectors.real, vectors.imag]), full_matrices=False)
-    basis = basis[:, size > INDEPENDENT * size[0]]
-    complex_values, inner = sorted_eig(basis.T @ small @ basis)
-    functions = w0.matrix @ (basis @ _unit_variance(inner, complex_values))
-    return functions, functions, complex_values, None
-
-
 def _of_unit_variance(
     functions: Matrix, c: Matrix, values: NDArray[np.complex128] | None
 ) -> Matrix:
     """Functions divided by the root of f' C f, both parts of a pair together."""
-    size = np.sum(functions * (c @ functions), axis=0)
+    size = np.sum(functions * product(c, functions), axis=0)
     if values is not None:
-        size = _pair_sums(size, values)
+        size = pair_sums(size, values)
     # What has no variance but rounding stays as it is.
     usable = size > 1e-14 * size.max(initial=0.0)
     return functions / np.sqrt(np.where(usable, size, 1.0))
-
-
-def _pair_sums(size: Matrix, values: NDArray[np.complex128]) -> Matrix:
-    """Sizes with those of both parts of a complex function added."""
-    size = size.copy()
-    for j in np.flatnonzero(values.imag > 0):
-        size[j : j + 2] = size[j : j + 2].sum()
-    return size
 
 
 def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
@@ -350,7 +310,7 @@ def _restricted(c: Covariances, keep: NDArray[np.bool_]) -> Covariances:
 
 def _decompose(
     c: Covariances, w0: Whitening, solver: Solver, rtol: float, operator: Operator | None = None
-) -> tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]:
+) -> Functions:
     if solver == "svd":
         w1 = whiten(c.c11, rtol)
         u, s, v = sorted_svd(w0.matrix.T @ c.c01 @ w1.matrix)
@@ -363,14 +323,8 @@ def _decompose(
     if operator is not None:
         small = operator(c, w0.matrix)
     complex_values, vectors = sorted_eig(small)
-    functions = w0.matrix @ _unit_variance(vectors, complex_values)
+    functions = w0.matrix @ unit_variance(vectors, complex_values)
     return functions, functions, complex_values, None
-
-
-def _unit_variance(vectors: Matrix, values: NDArray[np.complex128]) -> Matrix:
-    """Scale eigenvectors (in whitened coordinates) so that E|psi|^2 = 1, pairs together."""
-    size = _pair_sums(np.sum(vectors**2, axis=0), values)
-    return vectors / np.sqrt(np.where(size > 0, size, 1.0))
 
 
 def _pair_signs(signs: Matrix, values: NDArray[np.complex128]) -> Matrix:
