@@ -138,6 +138,35 @@ class _BlockSums:
         return found
 
 
+class _BoundarySums:
+    """Pairs of the boundaries between blocks, multiplied many at a time.
+
+    A product of few rows costs what reading and writing its sum does, and boundaries of wide
+    lifts share their sums.
+    """
+
+    def __init__(self, sums: Sums) -> None:
+        self.sums = sums
+        self.region = -1
+        self.held: list[tuple[NDArray[Any], NDArray[Any]]] = []
+
+    def add(self, region: int, x: NDArray[Any], y: NDArray[Any]) -> None:
+        """Hold rows x and y of pairs of a region."""
+        if region != self.region or sum(len(rows) for rows, _ in self.held) > ROWS:
+            self.close()
+        self.region = region
+        self.held.append((x, y))
+
+    def close(self) -> None:
+        """Multiply what is held."""
+        if not self.held:
+            return
+        x, y = (np.concatenate(rows) for rows in zip(*self.held, strict=True))
+        self.held = []
+        for target, a, b in zip(self.sums.all, (x, x, y), (x, y, y), strict=True):
+            add_product(target[0, self.region], a, b)
+
+
 class LiftedRun(SegmentRun):
     """Accumulates one segment at one lag, seen through a function of its frames.
 
@@ -156,7 +185,8 @@ class LiftedRun(SegmentRun):
         super().__init__(sums, workers, window, segment)
         self.function = function
         self.block_sums = _BlockSums(workers.spare)
-        self.held_edges: list[tuple[NDArray[Any], int]] = []
+        self.boundary = _BoundarySums(sums)
+        self.edges: list[tuple[NDArray[Any], float]] = []
 
     def convert(self, parts: list[NDArray[Any]], buffers: Buffers, name: str) -> Any:
         """Raw frames as z, evaluated here."""
@@ -245,20 +275,22 @@ class LiftedRun(SegmentRun):
             self.workers.spare.append(out)
         else:
             self.block_sums.add(found.sums)
-        edges = ((found.first, -1), (found.last, 1))
-        self.held_edges += [(edge, sign) for edge, sign in edges if len(edge)]
+        self.edges += [(found.first, -1.0), (found.last, 1.0)]
+        if len(found.x) and unit.after is not None:
+            self.boundary.add(unit.after, found.x, found.y)
+        if not found.complete:
+            return
         xx, xy, yy = (part[0] for part in self.sums.all)
-        if len(found.x):
-            for target, a, b in ((xx, "x", "x"), (xy, "x", "y"), (yy, "y", "y")):
-                add_product(target[unit.after], getattr(found, a), getattr(found, b))
-        if found.complete:
-            sums = self.block_sums.close()
-            if sums is not None:
-                gram, cross = sums[: self.width + 1], sums[self.width + 1 :, :-1]
-                mirror(gram)
-                xx[unit.block] += gram
-                yy[unit.block] += gram
-                xy[unit.block, :-1, :-1] += cross
-            for edge, sign in self.held_edges:
-                add_product(yy[unit.block], edge, edge, float(sign))
-            self.held_edges = []
+        sums = self.block_sums.close()
+        if sums is not None:
+            gram, cross = sums[: self.width + 1], sums[self.width + 1 :, :-1]
+            mirror(gram)
+            xx[unit.block] += gram
+            yy[unit.block] += gram
+            xy[unit.block, :-1, :-1] += cross
+        rows = np.concatenate([edge for edge, _ in self.edges])
+        signed = np.concatenate([sign * edge for edge, sign in self.edges])
+        add_product(yy[unit.block], signed.astype(rows.dtype, copy=False), rows)
+        self.edges = []
+        if unit.after is None:
+            self.boundary.close()

@@ -460,6 +460,64 @@ def test_leading_eigenvectors_are_those_of_the_full_problem(kind):
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(20), atol=1e-11)
 
 
+def test_leading_eigenvectors_of_a_pencil():
+    """With a Cholesky factor of B they solve A v = lambda B v, normed by B; A stays as it is."""
+    from scipy.linalg import eigh
+
+    from koopman_cli.linalg import leading_eigh
+
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((2, 60, 90))
+    matrix, metric = a @ a.T - 50 * np.eye(60), b @ b.T
+    before = matrix.copy()
+    found, vectors = leading_eigh(matrix, 10, np.linalg.cholesky(metric))
+    wanted = eigh(matrix, metric, eigvals_only=True)
+    wanted = wanted[np.argsort(-np.abs(wanted))][:10]
+    np.testing.assert_allclose(found, wanted, rtol=1e-10)
+    np.testing.assert_allclose(vectors.T @ metric @ vectors, np.eye(10), atol=1e-10)
+    np.testing.assert_array_equal(matrix, before)
+
+
+def test_a_wide_reversible_problem_needs_no_whitening():
+    """Leading functions of the pencil are those found in whitened directions, with and without
+    a ridge that rounding swallows.
+    """
+    from koopman_cli.models import wide as module
+
+    m = moments_of(swirl(1500), kernel_of("laplacian@1.0"), Basis(350))
+    for ridge in (1e-6, 1e-30):
+        found = solve(m, "reversible", reduction=Reduction(ridge))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "leading_reversible", lambda c: None)
+            wanted = solve(m, "reversible", reduction=Reduction(ridge))
+        for name in ("eigenvalues", "bias"):
+            ours, theirs = getattr(found, name), getattr(wanted, name)
+            np.testing.assert_allclose(ours[:10], theirs[:10], rtol=1e-7, atol=1e-12)
+        assert found.condition == pytest.approx(wanted.condition, rel=1e-6)
+        spans = np.linalg.svd(found.left[:, :3].T @ wanted.left[:, :3], compute_uv=False)
+        norms = np.linalg.svd(wanted.left[:, :3].T @ wanted.left[:, :3], compute_uv=False)
+        np.testing.assert_allclose(spans, norms, rtol=1e-6)
+
+
+def test_random_pivots_leave_the_factor_of_their_landmarks():
+    """The factor that the choice of landmarks leaves is the Cholesky factor of the kernel between
+    them, of a smooth kernel and among repeated rows too, and the same seed gives the same.
+    """
+    from koopman_cli.lifts.landmarks import landmarks_with_factor
+
+    x = np.random.default_rng(2).standard_normal((900, 3))
+    x[300:600] = x[:300]
+    for width, count in ((0.7, 200), (3.0, 120)):
+        kernel = Kernel(parse_kernel(f"gaussian@{width}", ["x", "y", "z"]))
+        chosen, lower = landmarks_with_factor(kernel, x, count, "cholesky", 3)
+        again = landmarks_with_factor(kernel, x, count, "cholesky", 3)[0]
+        np.testing.assert_array_equal(chosen, again)
+        assert len(np.unique(x[chosen], axis=0)) == len(chosen)
+        assert np.abs(np.triu(lower, 1)).max() == 0
+        between = Evaluator(kernel, x[chosen])(x[chosen])
+        np.testing.assert_allclose(lower @ lower.T, between, atol=1e-13)
+
+
 def test_wide_problems_keep_their_leading_functions():
     """Iterations for the leading functions of 350 give the eigenvalues of the full problem."""
     from koopman_cli.models import wide as module

@@ -5,10 +5,10 @@ import pytest
 
 from koopman_cli import accumulate as module
 from koopman_cli.accumulate import accumulate
-from koopman_cli.blas import add_gram, add_product, mirror
+from koopman_cli.blas import add_gram, add_product, mirror, product
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.liftedtiles import LONG_TILE
-from koopman_cli.triangular import LowerTriangular
+from koopman_cli.triangular import LowerTriangular, divide
 
 WIDTH = 150
 
@@ -126,3 +126,32 @@ def test_landmarks_too_close_for_single_precision():
     assert told == "float32"
     a, b = (m.total().covariances().c01 for m in (found, exact))
     assert np.abs(a - b).max() < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_products_take_matrices_transposes_and_parts(dtype):
+    """``product`` is ``@`` for rows, columns and parts of matrices, thin ones too, and fills a part
+    of a larger matrix.
+    """
+    rng = np.random.default_rng(0)
+    a, b = (rng.standard_normal(shape).astype(dtype) for shape in ((7, 5), (5, 6)))
+    close = {"rtol": 1e-5 if dtype == np.float32 else 1e-12, "atol": 1e-6}
+    for x in (a, np.asfortranarray(a), a[:, 1:4], a[2:3], a[:, :1]):
+        for y in (b[: x.shape[1]], np.asfortranarray(b)[: x.shape[1]], b[: x.shape[1], 2:3]):
+            np.testing.assert_allclose(product(x, y), x @ y, **close)
+            np.testing.assert_allclose(product(y.T, x.T), y.T @ x.T, **close)
+    held = np.ones((9, 8), dtype)
+    product(a, b, held[1:8, 1:7])
+    np.testing.assert_allclose(held[1:8, 1:7], a @ b, **close)
+    assert held.sum() == pytest.approx((a @ b).sum() + 72 - 42, rel=1e-4)
+
+
+def test_division_by_a_triangular_matrix():
+    """``divide`` undoes a product with the lower triangle, in a part of a larger matrix."""
+    rng = np.random.default_rng(1)
+    lower = np.tril(rng.standard_normal((6, 6))) + 4 * np.eye(6)
+    held = rng.standard_normal((8, 9))
+    wanted = held[1:7].copy()
+    held[1:7] = lower @ wanted
+    divide(held[1:7], lower)
+    np.testing.assert_allclose(held[1:7], wanted, atol=1e-13)
