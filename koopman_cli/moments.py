@@ -26,7 +26,7 @@ Matrix = NDArray[np.float64]
 #: Numbers in a matrix below which a copy of many costs less than adding them one by one.
 SMALL = 2**16
 
-#: Rows of a matrix that are worked on at once.
+#: Rows of a matrix that are worked on at once, so that what is taken away stays in the cache.
 STRIPE = 128
 
 
@@ -118,11 +118,8 @@ class Moments:
 
     def symmetrized(self) -> Moments:
         """Moments of the pairs taken in both directions (reversible estimate), halved."""
-        same = self.xx + self.yy
-        same /= 2
-        both = self.xy + self.xy.T
-        both /= 2
-        return replace(self, xx=same, xy=both, yy=same)
+        same = (self.xx + self.yy) / 2
+        return replace(self, xx=same, xy=(self.xy + self.xy.T) / 2, yy=same)
 
     def projected(self, origin: Matrix, functions: Matrix) -> Moments:
         """Moments of f = (x - origin) @ functions, in k functions (d, k)."""
@@ -140,13 +137,11 @@ class Moments:
             c11 = c00 if self.yy is self.xx else self._centred(self.yy, my, my)
             return Covariances(c00, c01, c11, mx, my)
         raw = self.rebased(np.zeros_like(self.shift), self.scale)
-        zero = np.zeros_like(self.shift)
         c00, c01, c11 = (m[:-1, :-1] / self.n for m in (raw.xx, raw.xy, raw.yy))
-        return Covariances(c00, c01, c11, zero, zero)
+        return Covariances(c00, c01, c11, np.zeros_like(self.shift), np.zeros_like(self.shift))
 
     def _centred(self, part: Matrix, a: Matrix, b: Matrix) -> Matrix:
         c: Matrix = part[:-1, :-1] / self.n
-        # Some rows at a time: what is taken away stays in the cache.
         for at in range(0, len(c), STRIPE):
             c[at : at + STRIPE] -= np.outer(a[at : at + STRIPE], b)
         return c
