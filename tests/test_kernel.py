@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from systems import prinz_force
 
 from koopman_cli.accumulate import accumulate
 from koopman_cli.errors import ResourceError, SupportError, UsageError
+from koopman_cli.estimate import estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import apply, evaluator
 from koopman_cli.lifts.kernel import Basis, kernel_lift
@@ -15,6 +17,7 @@ from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, parse
 from koopman_cli.models.restrict import Reduction
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import Moments
+from koopman_cli.request import Request
 
 
 def swirl(frames: int = 301, seed: int = 0) -> np.ndarray:
@@ -533,6 +536,20 @@ def test_wide_problems_keep_their_leading_functions():
         ours, theirs = getattr(found, name), getattr(wanted, name)
         assert module.LEADING <= len(ours) < len(theirs)
         np.testing.assert_allclose(ours[:40], theirs[:40], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["reversible", "svd", "eig"])
+def test_a_constant_that_the_kernel_holds_is_no_function(solver):
+    """Polynomials of degree 3 in two columns are nine functions and the constant, whose variance
+    is rounding: every dim of the nine is scored, although the ridge gives the tenth a norm.
+    """
+    x = lfilter([1], [1, -0.9], np.random.default_rng(0).standard_normal((2, 3000))).T + 5
+    settings = {"kernel": "polynomial", "landmarks": 60, "solve": solver}
+    found = estimate(FeatureStream.from_arrays(x), Request.of("kedmd", settings), 2)
+    assert found.solution.rank == found.solution.left.shape[1] == 9
+    scores = found.dims.scores
+    assert len(scores) > 5
+    assert all(score.folds == 5 and np.isfinite(score.vampe.test) for score in scores)
 
 
 def test_command_line_refuses_in_two_lines(tmp_path):

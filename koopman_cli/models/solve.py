@@ -39,6 +39,9 @@ Solver = Literal["reversible", "eig", "svd"]
 
 Operator = Callable[[Covariances, Matrix], Matrix]
 
+#: Share of the sum of all variances, per squared norm of a function, that rounding leaves.
+ROUNDING = 4 * 2.0**-52
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -65,17 +68,22 @@ class Solution:
 
     def leading(self, count: int) -> Solution:
         """The solution with its first functions only; rank and condition stay what they are."""
-        if count >= self.left.shape[1]:
-            return self
+        return self if count >= self.left.shape[1] else self._only(np.arange(count))
+
+    def varying(self, kept: NDArray[np.bool_]) -> Solution:
+        """The solution without functions that are none; the rank is the number of the others."""
+        return replace(self._only(np.flatnonzero(kept)), rank=int(kept.sum()))
+
+    def _only(self, index: NDArray[np.int64]) -> Solution:
         values, singular, bias = self.eigenvalues, self.singular_values, self.bias
         return replace(
             self,
             # Copies, so that the rest is given back.
-            left=self.left[:, :count].copy(),
-            right=self.right[:, :count].copy(),
-            eigenvalues=None if values is None else values[:count],
-            singular_values=None if singular is None else singular[:count],
-            bias=None if bias is None else bias[:count],
+            left=self.left[:, index],
+            right=self.right[:, index],
+            eigenvalues=None if values is None else values[index],
+            singular_values=None if singular is None else singular[index],
+            bias=None if bias is None else bias[index],
         )
 
 
@@ -166,7 +174,8 @@ def solve(
     c = _restricted(raw, moving)
     scale = moments.scale[moving]
     if reduction is not None:
-        found = _solve_reduced(_unscaled(c, scale), solver, rtol, reduction, moments.n - center)
+        c = _unscaled(c, scale)
+        found = _varying(_solve_reduced(c, solver, rtol, reduction, moments.n - center), c, solver)
         return _assembled(found, source, moving, center=center)
     w0 = whiten(c.c00, rtol)
     # As many functions as pairs (less the mean) fit anything.
@@ -281,6 +290,24 @@ def _regression(
     if wide and directions.shape[1] > wide_problems.WIDE:
         found = wide_problems.leading(ridged, kept, solver)
     return found or _decompose(ridged, kept, solver, rtol), w0.condition, neglected
+
+
+def _varying(found: Solution, c: Covariances, solver: Solver) -> Solution:
+    """Without functions whose variance is rounding, as that of a constant which a kernel holds.
+
+    A ridge gives them a norm, and the scores, which have none, cannot whiten them.
+    """
+    kept = np.ones(found.left.shape[1], bool)
+    ends = ((found.left, c.c00), (found.right, c.c11))
+    for functions, covariance in ends if solver == "svd" else ends[:1]:
+        size = np.sum(functions * product(covariance, functions), axis=0)
+        norm = np.sum(functions**2, axis=0)
+        if found.eigenvalues is not None:
+            size, norm = (pair_sums(part, found.eigenvalues) for part in (size, norm))
+        kept &= size > ROUNDING * np.trace(covariance) * norm
+    if kept.all() or not kept.any():
+        return found
+    return found.varying(kept)
 
 
 def _ridged(covariance: Matrix, ridge: float) -> Matrix:
