@@ -58,6 +58,7 @@ from koopman_cli.analysis.modes import (
     with_residuals,
 )
 from koopman_cli.analysis.slowpass import SlowPass
+from koopman_cli.analysis.sojourns import regular_jumps
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.trends import is_level, once
@@ -159,8 +160,11 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
-    wandering = tuple(i for i, _ in walks(values, context))
-    barred += wandering
+    flow = found.request.settings.flow
+    periodic = {} if flow else regular_jumps(modes, crossings.sojourns, context.lag)
+    modes = with_objections(modes, periodic, overrule=True)
+    wandering = tuple(i for i, _ in walks(values, context) if i not in periodic)
+    barred += [*wandering, *periodic]
     if values is None:
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
@@ -169,7 +173,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     rising = still_rising(certified or (), context.lag)
     before, modes = modes, with_objections(modes, rising)
     changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
-    unmeasured = tuple(changed | {i for i, why in seen_once.items() if is_level(why)})
+    levels = {i for i, why in seen_once.items() if is_level(why)}
+    unmeasured = tuple(sorted(changed | levels | set(periodic)))
     gap = spectral_gap(effect, context.floor, [*barred, *seen_once, *rising])
     if values is None:
         gap = replace(gap, reason=gap.reason.replace("of timescales", "of ln s"))

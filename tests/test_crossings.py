@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from systems import DOUBLE_WELL, PRINZ, QUADRUPLE_WELL, ar1
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.analysis.crossings import count_crossings
+from koopman_cli.analysis.sojourns import variation
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.types import ReadOptions
 
@@ -80,3 +82,80 @@ def test_runs_shorter_than_the_timescale_count_once():
     pairs = list(near.reshape(-1, 2))
     assert counted(pairs, 0.5) == 0
     assert counted(pairs, 3.0) == 38
+
+
+def wave(rng: np.random.Generator, up: float, down: float, scatter: float = 0.0):
+    """20,000 frames that change between two levels after ``up`` and ``down`` frames, and noise."""
+    count = int(40_000 / (up + down)) + 2
+    lengths = np.tile([up, down], count) * (1 + scatter * rng.standard_normal(2 * count))
+    levels = np.repeat(np.tile([1.0, -1.0], count), np.maximum(lengths, 1).astype(int))
+    noisy = levels[:20_000] + 0.3 * rng.standard_normal(20_000)
+    return np.column_stack([noisy, rng.standard_normal(20_000)])
+
+
+@pytest.mark.parametrize("family", ["tica", "vamp"])
+@pytest.mark.parametrize("lag", ["auto", "5"])
+@pytest.mark.parametrize(
+    ("up", "down", "scatter", "interval"),
+    [(300, 300, 0.0, "300"), (300, 300, 0.2, "3"), (100, 100, 0.0, "100"), (120, 480, 0.0, "1")],
+)
+def test_a_square_wave_is_a_period(family, lag, up, down, scatter, interval):
+    """Two levels that take turns like a clock, to a fifth, are no slow mode, whatever the lag."""
+    x = wave(np.random.default_rng(0), up, down, scatter)
+    first = fit(x, FitOptions(model=family, lag=lag, dim="1")).modes[0]
+    assert first.verdict == "unresolved"
+    assert first.timescale is None
+    assert first.reason.startswith(f"changes sides at regular intervals of {interval}")
+    assert first.reason.endswith("frames: a period, not a relaxation")
+
+
+def test_the_interval_of_a_wave_is_told_in_time(tmp_path):
+    """With a time step of 2 ps jumps every 300 frames come every 600 ps."""
+    path = tmp_path / "wave.npy"
+    np.save(path, wave(np.random.default_rng(1), 300, 300))
+    options = FitOptions(model="tica", lag="auto", dim="1")
+    first = fit([str(path)], options, read=ReadOptions(dt="2ps")).modes[0]
+    assert "intervals of 600 ps" in first.reason
+
+
+def test_random_jumps_are_a_relaxation():
+    """The same two levels with memoryless jumps of the same mean are resolved."""
+    rng = np.random.default_rng(2)
+    sides = np.where(np.cumsum(rng.random(20_000) < 1 / 300) % 2, 1.0, -1.0)
+    x = np.column_stack([sides + 0.3 * rng.standard_normal(20_000), rng.standard_normal(20_000)])
+    first = fit(x, FitOptions(model="tica", lag="auto", dim="1")).modes[0]
+    assert first.verdict == "resolved"
+    assert first.timescale.value > 50
+
+
+def spread(runs: list[NDArray[np.float64]]) -> tuple[float, int]:
+    """Variation of the sojourns of the first column of some runs, and how many there were."""
+    mean = np.concatenate(runs)[:, 0].mean()
+    found = count_crossings(FeatureStream.from_arrays([r[:, :1] - mean for r in runs]))
+    return float(variation(found.sojourns)[0]), int(found.sojourns[:, 0, 0].sum())
+
+
+def test_sojourns_of_a_gaussian_process_scatter():
+    """In 2000 runs of 30 timescales, of which most hold ten sojourns, none looks like a clock."""
+    runs = [ar1(100).simulate(seed, 3000) for seed in range(2000)]
+    found = np.array([spread(run) for run in runs])
+    enough = np.isfinite(found[:, 0])
+    assert enough.sum() > 1000
+    assert found[enough, 1].min() >= 10
+    assert found[enough, 0].min() > 0.3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("system", [DOUBLE_WELL, PRINZ, QUADRUPLE_WELL], ids=lambda s: s.name)
+def test_sojourns_in_wells_scatter(system):
+    """Twenty runs in two or four wells: their sojourns scatter by more than half their mean."""
+    found = [spread(system.simulate(seed, 20_000, walkers=10)) for seed in range(20)]
+    assert min(variation for variation, _ in found) > 0.5
+
+
+def test_a_sojourn_ends_where_frames_are_missing():
+    """Sojourns are counted between two changes of side of one run, whatever the chunks."""
+    steps = np.repeat(np.tile([1.0, -1.0], 6), [7, *[50] * 10, 9])[:, None]
+    stream = FeatureStream.from_arrays([steps, steps])
+    sums = count_crossings(stream).sojourns[:, 0]
+    np.testing.assert_array_equal(sums, [[10, 500, 25_000], [10, 500, 25_000]])

@@ -8,12 +8,13 @@ data are connected; there every run that passes the middle is one observation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.sojourns import Sojourns
 from koopman_cli.analysis.spectrum import WALK_ALIKE, Context
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.features.stream import FeatureStream
@@ -42,10 +43,13 @@ class Crossings:
         ``ENOUGH`` were not counted to the end
     sides : (trajectories, k) -1 or 1 where a trajectory was on one side only, else 0; told of
         functions that never change sides
+    sojourns : (2, k, 3) number, sum and sum of squares of the frames spent below and above
+        between two changes of side, as far as these were counted; empty where none were asked
     """
 
     counts: NDArray[np.int64]
     sides: NDArray[np.int64]
+    sojourns: Matrix = field(default_factory=lambda: np.zeros((2, 0, 3)))
 
 
 def side_levels(values: Matrix) -> tuple[Matrix, Matrix]:
@@ -90,6 +94,7 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
     low, high = (np.where(short, (low + high) / 2, level) for level in (low, high))
     counts = np.zeros(k, np.int64)
     sides = np.zeros((len(slow.lengths), k), np.int64)
+    sojourns = Sojourns(k)
     for i, segments in enumerate(slow.segments):
         starts = {int(a) for a in segments[:, 0]}
         last = np.zeros(k, np.int64)
@@ -98,7 +103,7 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
         for chunk in slow.chunks(i):
             asked = np.flatnonzero(counts < ENOUGH)
             if not len(asked):
-                return Crossings(counts, sides)
+                return Crossings(counts, sides, sojourns.sums)
             cuts = sorted(s - at for s in starts if at < s < at + len(chunk))
             for j in asked:
                 above, below = chunk[:, j] > high[j], chunk[:, j] < low[j]
@@ -106,11 +111,13 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
                 for a, b in pairwise([0, *cuts, len(chunk)]):
                     if at + a in starts:
                         last[j] = 0
-                    more, last[j] = _changes(above[a:b], below[a:b], int(last[j]))
-                    counts[j] += min(more, 1) if short[j] else more
+                        sojourns.cut(j)
+                    changes, left, last[j] = _changes(above[a:b], below[a:b], int(last[j]))
+                    counts[j] += min(len(changes), 1) if short[j] else len(changes)
+                    sojourns.add(j, at + a + changes, left)
             at += len(chunk)
         sides[i] = np.where(visited.all(axis=0), 0, visited[1].astype(int) - visited[0])
-    return Crossings(counts, sides)
+    return Crossings(counts, sides, sojourns.sums)
 
 
 def started_alike(slow: FeatureStream) -> frozenset[int]:
@@ -162,19 +169,28 @@ def _outlast(slow: FeatureStream, times: Matrix | None) -> NDArray[np.bool_]:
     return short
 
 
-def _changes(above: NDArray[np.bool_], below: NDArray[np.bool_], last: int) -> tuple[int, int]:
-    """Changes of side of one function, which was on side ``last`` before, and where it ends.
+def _changes(
+    above: NDArray[np.bool_], below: NDArray[np.bool_], last: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """Changes of side of one function, which was on side ``last`` before (0: on none yet).
 
-    >>> _changes(np.array([True, False, False]), np.array([False, False, True]), -1)
-    (2, -1)
+    Returns
+    -------
+    frames, the sides that were left there, and the side where it ends
+
+    Examples
+    --------
+    >>> found = _changes(np.array([True, False, False]), np.array([False, False, True]), -1)
+    >>> [part.tolist() for part in found[:2]], found[2]
+    ([[0, 2], [-1, 1]], -1)
     """
     at = np.flatnonzero(above | below)
     if not len(at):
-        return 0, last
-    seen = above[at]
-    changes = int(np.count_nonzero(seen[1:] != seen[:-1]))
-    first, final = (1 if seen[i] else -1 for i in (0, -1))
-    return changes + int(last == -first), final
+        return at, at, last
+    now = np.where(above[at], 1, -1)
+    before = np.concatenate([[last], now[:-1]])
+    changed = now == -before
+    return at[changed], before[changed], int(now[-1])
 
 
 def never_crossed(modes: Sequence[Mode], found: Crossings) -> tuple[int, ...]:
