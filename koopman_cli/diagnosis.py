@@ -63,6 +63,7 @@ from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.trends import is_level, once
 from koopman_cli.analysis.uncertainty import Influences
+from koopman_cli.analysis.windows import within
 from koopman_cli.effects import View, effects
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
@@ -123,7 +124,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     context : Context
         Lag, noise floor and length of the data.
     """
-    view = _view(found)
+    view, flow = _view(found), found.request.settings.flow
     trained = _trained(found, view)
     passed = _pass(found, stream, view)
     held = _held_out(found, passed, view, trained)
@@ -145,6 +146,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
     unsupported = _not_supported(found, trained, values, context.floor)
+    if values is not None and view.solver == "eig" and not flow:
+        unsupported |= within(values, stream.window, found.lag)
     modes = with_objections(modes, unsupported)
     modes, notes = _examined(modes, found, view, trained)
     if certified is not None:
@@ -160,7 +163,6 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
             with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
         )
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
-    flow = found.request.settings.flow
     periodic = {} if flow else regular_jumps(modes, crossings.sojourns, context.lag)
     modes = with_objections(modes, periodic, overrule=True)
     wandering = tuple(i for i, _ in walks(values, context) if i not in periodic)

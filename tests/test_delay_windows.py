@@ -77,6 +77,28 @@ def test_windows_that_overlap_resolve_nothing(noisy):
     assert own.reason != SHARED
 
 
+@pytest.mark.parametrize("lag", [1, 3])
+@pytest.mark.parametrize("slow", [False, True])
+def test_companion_eigenvalues_of_noise_are_not_resolved(tmp_path, lag, slow):
+    """At a lag inside the window noise has eigenvalues of size 0.7 all around the circle, with the
+    residual that every eigenvalue of this size has: unresolved; a slow mode beside them is kept.
+    """
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        noise = rng.standard_normal((3000, 2))
+        x = lfilter([1], [1, -0.95], noise, axis=0) if slow else noise
+        path = tmp_path / f"noise{seed}.npy"
+        np.save(path, x)
+        result = fitted([str(path)], lag, "tica", dim="10", reversible="false")
+        sizes = np.abs([m.eigenvalue for m in result.modes])
+        assert np.count_nonzero((sizes > 0.6**lag) & (sizes < 0.85**lag)) >= 3
+        kept = [m for m in result.modes if m.verdict == "resolved"]
+        assert all(-lag / np.log(abs(m.eigenvalue)) > 9 for m in kept)
+        assert bool(kept) == slow
+        told = {m.reason.split(" (")[0] for m in result.modes[4:6]}
+        assert lag > 1 or told == {"decays within its delay window"}
+
+
 @pytest.mark.parametrize("model", ["tica", "vamp"])
 def test_an_automatic_lag_is_beyond_the_window(noisy, model):
     """``--lag auto`` of windows looks beyond them, at timescales that need no symmetry in time."""

@@ -101,8 +101,8 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
         visited = np.zeros((2, k), bool)
         at = 0
         for chunk in slow.chunks(i):
-            asked = np.flatnonzero(counts < ENOUGH)
-            if not len(asked):
+            asked = np.flatnonzero(counts < ENOUGH).tolist()
+            if not asked:
                 return Crossings(counts, sides, sojourns.sums)
             cuts = sorted(s - at for s in starts if at < s < at + len(chunk))
             for j in asked:

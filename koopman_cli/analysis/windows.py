@@ -8,6 +8,11 @@ large; nor does J help, for J C00 is indefinite and C01 v = lambda C00 v stays u
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from koopman_cli.nouns import counted
+
 #: Why a window has no timescale, and what gives it one.
 ONE_WAY = "a delay window is not symmetric in time, whatever the process"
 CURE = "for timescales take --model tica --set reversible=false"
@@ -48,6 +53,38 @@ def objection(window: int, lag: int, solver: str, *, symmetric: bool) -> str | N
     if window >= lag:
         return SHARED
     return AVERAGED if solver == "reversible" and not symmetric else None
+
+
+def within(values: NDArray[np.complex128], window: int, lag: int) -> dict[int, str]:
+    r"""Eigenvalues (from 0) of overlapping windows that decay within the window, and the reason.
+
+    The windows of a pair are shifted copies of each other: a companion matrix, whose eigenvalues
+    solve :math:`\lambda^w = \sum_j a_j \lambda^{w-j}`. Sampling errors e of the coefficients alone
+    give roots of size :math:`e^{1/w}` all around the circle (0.7 at w = 10, 3000 frames of noise),
+    and the residual of stationary data, sqrt(1 - \|lambda\|^2), is that of any eigenvalue of this
+    size. What is left when the windows no longer overlap, e^(-window / t), tells nothing of them.
+
+    Parameters
+    ----------
+    values : (k,) complex
+    window, lag : int
+        In frames.
+
+    Examples
+    --------
+    >>> sorted(within(np.array([0.95, 0.3 + 0.6j, 0.3 - 0.6j]), 9, 1))
+    [1, 2]
+    >>> within(np.array([0.3 + 0.6j]), 9, 10)
+    {}
+    """
+    if window < lag:
+        return {}
+    reason = (
+        f"decays within its delay window ({counted(window, 'frame')}), which both ends of a pair "
+        "share: noise has such eigenvalues (take fewer delays)"
+    )
+    short = np.abs(values) < np.exp(-lag / window)
+    return dict.fromkeys(np.flatnonzero(short).tolist(), reason)
 
 
 def of_scan(window: int, shortest: int, solver: str) -> tuple[str, ...]:
