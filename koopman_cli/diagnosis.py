@@ -145,9 +145,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         context = with_starts(context, passed.slow, times)
     modes = describe_modes(values, found.solution.singular_values, context, view.dim)
     modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
-    unsupported = _not_supported(found, trained, values, context.floor)
-    if values is not None and view.solver == "eig" and not flow:
-        unsupported |= within(values, stream.window, found.lag)
+    unsupported = _not_supported(found, trained, values, (context.floor, stream.window))
     modes = with_objections(modes, unsupported)
     modes, notes = _examined(modes, found, view, trained)
     if certified is not None:
@@ -159,9 +157,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     barred = list(range(0 if refuted else view.count if fails is None else fails, view.count))
     barred += unsupported
     if view.solver != "svd":
-        modes = tuple(
-            with_crossings(m, int(n)) for m, n in zip(modes, crossings.counts, strict=False)
-        )
+        modes = with_crossings(modes, crossings.counts)
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     periodic = {} if flow else regular_jumps(modes, crossings.sojourns, context.lag)
     modes = with_objections(modes, periodic, overrule=True)
@@ -175,8 +171,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     rising = still_rising(certified or (), context.lag)
     before, modes = modes, with_objections(modes, rising)
     changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
-    levels = {i for i, why in seen_once.items() if is_level(why)}
-    unmeasured = tuple(sorted(changed | levels | set(periodic)))
+    unmeasured = (*changed, *periodic, *(i for i, why in seen_once.items() if is_level(why)))
     gap = spectral_gap(effect, context.floor, [*barred, *seen_once, *rising])
     if values is None:
         gap = replace(gap, reason=gap.reason.replace("of timescales", "of ln s"))
@@ -195,16 +190,20 @@ def _not_supported(
     found: Estimate,
     trained: _Trained | None,
     values: NDArray[np.complex128] | None,
-    floor: float | None,
+    about: tuple[float | None, int],
 ) -> dict[int, str]:
-    """Modes (from 0) that held-out blocks do not know; flows are asked as a whole."""
+    """Modes (from 0) that held-out blocks, or windows of delays, do not know; flows are asked as a
+    whole. ``about``: the noise floor, and the frames of the window.
+    """
+    floor, window = about
     if values is None or found.request.settings.flow:
         return {}
     held = None
     if trained is not None:
         held = held_out_memory(found.merged, trained.held, trained.solutions, values)
     few = found.blocks.total().n < PAIRS_PER_FUNCTION * found.solution.rank
-    return not_supported(held, values, floor, few=few and not found.request.ridge)
+    unknown = not_supported(held, values, floor, few=few and not found.request.ridge)
+    return unknown | (within(values, window, found.lag) if found.request.solver == "eig" else {})
 
 
 def _seen(found: Estimate, view: View, trained: _Trained | None, crossings: Crossings) -> Seen:

@@ -209,8 +209,13 @@ INVARIANT_NOTE = (
 )
 
 
-def with_crossings(mode: Mode, count: int) -> Mode:
-    """The mode unresolved, and without a timescale if it was never seen to change sides."""
+def with_crossings(modes: Sequence[Mode], counts: NDArray[np.int64]) -> tuple[Mode, ...]:
+    """Modes that changed sides less than three times unresolved, without a timescale if never."""
+    pairs = zip(modes, counts.tolist(), strict=False)
+    return tuple(_crossed(mode, count) for mode, count in pairs)
+
+
+def _crossed(mode: Mode, count: int) -> Mode:
     if count >= FEW_CROSSINGS or mode.verdict == "invalid" or mode.eigenvalue is None:
         return mode
     if mode.eigenvalue.imag or mode.eigenvalue.real <= 0:
