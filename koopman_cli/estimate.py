@@ -23,7 +23,7 @@ from koopman_cli.errors import DataError, SupportError, UsageError
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.hints import rank_command
 from koopman_cli.linalg import keep_pairs
-from koopman_cli.models.exact import reproduced
+from koopman_cli.models.exact import carried_over, reproduced
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
 from koopman_cli.nouns import counted, verb
@@ -264,7 +264,21 @@ def unsupported_flow(found: Estimate) -> bool:
         score = score_of_blocks(found)
     if score is None or score.vampe.test is None or score.vampe.test >= 1:
         return False
+    if _carried_over(found):
+        return False
     return score.vampe.below(1.0) or bool(_overfitted(found, score))
+
+
+def _carried_over(found: Estimate) -> bool:
+    """Whether the regression on every training part of the blocks also predicts the rest."""
+    blocks, center = found.merged, found.request.settings.center
+    if blocks.n_blocks < 2:
+        return False
+    for held in assign_folds(blocks, CHECKED):
+        rest = sorted(set(range(blocks.n_blocks)) - set(held))
+        if not carried_over(blocks.sum_joined(rest), blocks.sum_joined(held), center=center):
+            return False
+    return True
 
 
 def score_of_blocks(found: Estimate) -> Score | None:
@@ -293,6 +307,13 @@ def _overfitted(found: Estimate, score: Score) -> tuple[str, ...]:
         return ()
     if reproduced(found.blocks.total(), center=found.request.settings.center):
         return ()
+    if _carried_over(found):
+        said = (
+            f"VAMP-E is {told.test:.3g} on held-out data because the flow decays or grows along "
+            "the data and its parts differ in size, which that score does not allow for: a linear "
+            "map fitted without them predicts held-out snapshots as well as its own"
+        )
+        return (said,)
     scores = (
         f"VAMP-E is {told.train:.3g} on the training data and {told.test:.3g} on held-out data (1: "
         "the constant alone)"

@@ -160,8 +160,13 @@ def singular_functions(
     are coefficients in units of z (see :mod:`koopman_cli.moments`).
     """
     c = train.covariances()
-    left, right = left / train.scale[:, None], right / train.scale[:, None]
+    unit = train.scale[:, None]
+    left, right = left / unit, right / unit
     c00, c01, c11 = _through(c, left, right)
+    still = (np.diag(c00) <= 0) | (np.diag(c11) <= 0)
+    if still.any() and not still.all():
+        # Such as the steady part of a flow without noise: it scores what the constant does.
+        return singular_functions(train, left[:, ~still] * unit, right[:, ~still] * unit, rtol)
     w0, w1 = whiten(c00, rtol).matrix, whiten(c11, rtol).matrix
     u, s, v = sorted_svd(w0.T @ c01 @ w1)
     k = len(s)

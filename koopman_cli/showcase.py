@@ -5,13 +5,14 @@ One pass at the end of a fit, over thinned frames; memory does not grow with the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.correlations import MAX_FEATURES, Tally, block_of, correlate
+from koopman_cli.analysis.correlations import MAX_FEATURES, Tally, block_of, correlate, grouped
 from koopman_cli.analysis.projection import FIGURE_FRAMES
 from koopman_cli.errors import DataError
 from koopman_cli.estimate import Estimate
@@ -66,15 +67,16 @@ def with_showcase(
     if tally is not None and blocks is not None:
         labels = [f"mode {i + 1}" for i in range(blocks.xx.shape[-1] - 1)]
         correlations = correlate(tally, blocks, _solver(model), labels, model.seed)
-    columns = _columns(correlations, stream.spec.names) if held else []
+    shown = _shown(correlations, stream.spec.names) if held else []
+    rows = np.concatenate(held) if shown else np.empty((0, 0))
     projection = Projection(
         np.repeat(np.arange(len(wanted)), [len(w) for w in wanted]),
         np.concatenate([stream.frame_index(i, w) for i, w in enumerate(wanted)]),
         np.concatenate([v for v in values if len(v)]),
         torsions,
         names,
-        np.concatenate(held)[:, columns] if columns else None,
-        tuple(stream.spec.names[c] for c in columns),
+        np.stack([_input(rows, columns) for _, columns in shown], axis=1) if shown else None,
+        tuple(_label(*one) for one in shown),
         _begins(stream, wanted),
     )
     structures = state_structures(result.states, projection, opened.trajectories)
@@ -110,23 +112,36 @@ def _solver(model: Model) -> Solver | None:
     return None if model.solve == "eig" else model.solve
 
 
-def _columns(correlations: Correlations | None, names: tuple[str, ...]) -> list[int]:
-    """At most two input columns: all of them, or the one each of the first modes follows most."""
-    if len(names) <= 2:
-        return list(range(len(names)))
+def _shown(
+    correlations: Correlations | None, names: Sequence[str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """At most two inputs with their columns: all, or the one each of the first modes follows most.
+
+    The cosine and sine of an angle are one input.
+    """
+    inputs = grouped(names)
+    if len(inputs) <= 2:
+        return inputs
     if correlations is None:
         return []
-    place = {name: i for i, name in enumerate(names)}
-    rows = [i for i, name in enumerate(correlations.names) if name in place]
-    strength = np.abs(correlations.values[rows])
-    first = int(np.argmax(strength[:, 0])) if rows else -1
-    if first < 0:
-        return []
+    strength = np.abs(correlations.values)
+    first = int(np.argmax(strength[:, 0]))
     other = strength[:, min(1, strength.shape[1] - 1)].copy()
     other[first] = -1.0
-    second = int(np.argmax(other))
-    chosen = [place[correlations.names[rows[i]]] for i in dict.fromkeys((first, second))]
-    return sorted(chosen)
+    chosen = {correlations.names[i] for i in (first, int(np.argmax(other)))}
+    return [one for one in inputs if one[0] in chosen]
+
+
+def _input(rows: NDArray[np.float64], columns: tuple[int, ...]) -> NDArray[np.float64]:
+    """An input of frames: its column, or the angle (rad) whose cosine and sine they are."""
+    if len(columns) == 1:
+        return rows[:, columns[0]]
+    angle: NDArray[np.float64] = np.arctan2(rows[:, columns[1]], rows[:, columns[0]])
+    return angle
+
+
+def _label(name: str, columns: tuple[int, ...]) -> str:
+    return name if len(columns) == 1 else f"{name} (rad)"
 
 
 def _torsions(

@@ -124,3 +124,19 @@ def test_same_every_time_and_through_the_file(tmp_path):
                 getattr(other.correlations, name), getattr(first.correlations, name)
             )
         np.testing.assert_array_equal(other.projection.inputs, first.projection.inputs)
+
+
+def test_figures_are_drawn_over_the_angle_that_a_mode_follows(tmp_path):
+    """Of two wrapped angles and a fast column, those drawn over are the angles in radians, not
+    the only column that has no cosine and sine.
+    """
+    rng = np.random.default_rng(0)
+    slow, fast = ar1(20_000, 0.99, 1)[:, 0], ar1(20_000, 0.9, 2)[:, 0]
+    phi, psi = (np.angle(np.exp(1j * (offset + 0.9 * x))) for offset, x in ((3, slow), (3, fast)))
+    table = np.stack([phi, psi, rng.standard_normal(20_000)], axis=1)
+    np.save(tmp_path / "angles.npy", table)
+    result = fit([tmp_path / "angles.npy"], FitOptions(model="tica", lag="5", dim="2"))
+    assert "cos x1" in result.model.features.names
+    assert result.projection.input_names == ("x1 (rad)", "x2 (rad)")
+    here = result.projection.frame
+    np.testing.assert_allclose(result.projection.inputs, table[here, :2], atol=1e-12)

@@ -179,3 +179,45 @@ def test_several_runs_are_never_joined(tmp_path):
     result = fit(paths, FitOptions(model="dmd", settings={"rank": 3}, folds=0))
     assert result.model.pairs == 2 * 19
     assert len(result.flow.last) == 2
+
+
+def decaying(noise, frames=200):
+    """Advection and diffusion of four waves about a mean of 2, (frames, 12, 16), dt 0.1."""
+    t, x, y = 0.1 * np.arange(frames), np.arange(16) * np.pi / 8, np.arange(12) * np.pi / 6
+    waves = ((1, 0, 1.0), (0, 1, 0.7), (1, 1, 0.5), (2, 1, 0.4))
+    field = np.full((frames, 12, 16), 2.0)
+    for kx, ky, size in waves:
+        along = kx * x[None, None, :] + ky * y[None, :, None]
+        phase = along - ((kx + 0.5 * ky) * t)[:, None, None]
+        field += size * np.exp(-0.02 * (kx**2 + ky**2) * t)[:, None, None] * np.cos(phase)
+    return field + noise * np.random.default_rng(7).standard_normal(field.shape)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_a_linear_flow_that_decays_is_supported(tmp_path, noise):
+    """Each wave of a decaying flow is resolved at its rate and frequency, though VAMP-E, which
+    takes parts of the data for samples of one size, falls below the constant.
+    """
+    np.save(tmp_path / "flow.npy", decaying(noise))
+    result = fit([tmp_path / "flow.npy"], FitOptions(), read=ReadOptions(dt="0.1s"))
+    assert result.slow
+    assert result.score.vampe.test < 1
+    waves = [m for m in result.modes if m.frequency is not None]
+    assert all(m.verdict == "resolved" for m in waves), [m.reason for m in waves]
+    rates = [(2 * np.pi * m.frequency.value, m.growth.value) for m in waves[::2]]
+    known = [(1.0, -0.02), (0.5, -0.02), (1.5, -0.04), (2.5, -0.1)]
+    np.testing.assert_allclose(sorted(rates), sorted(known), rtol=0.02)
+    assert any("decays or grows along the data" in w for w in result.warnings)
+    assert not any("one linear model does not describe" in w for w in result.warnings)
+
+
+def test_a_rotation_that_speeds_up_is_not_supported(tmp_path):
+    """One map does not carry a decaying rotation over to where it turns faster."""
+    t = np.arange(400)
+    z = np.exp(-0.01 * t + 1j * (0.1 * t + 2e-4 * t**2))
+    maps = np.random.default_rng(0).standard_normal((2, 6, 5))
+    field = np.tensordot(np.stack([z.real, z.imag], axis=1), maps, axes=1)
+    np.save(tmp_path / "flow.npy", field + 1e-3 * RNG.standard_normal(field.shape))
+    result = fit([tmp_path / "flow.npy"], FitOptions())
+    assert not any(m.verdict == "resolved" for m in result.modes)
+    assert not any("decays or grows along the data" in w for w in result.warnings)
