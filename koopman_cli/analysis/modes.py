@@ -22,6 +22,9 @@ from koopman_cli.types import Lag, Mode, Quantity
 #: Functions beyond dim that are computed, so that what follows the slow ones can be seen.
 EXTRA = 5
 
+#: Share of the variance of a right function within the left ones, below which it is noise.
+WITHIN = 0.7
+
 #: A mode seen to change sides fewer times than this is an anecdote.
 FEW_CROSSINGS = 3
 
@@ -48,9 +51,29 @@ def in_own_span(moments: Moments, solution: Solution, count: int) -> Solution:
 
 
 def symmetric_in_time(blocks: BlockMoments, solution: Solution, dim: int) -> bool:
-    """Whether xy of a solution's functions is symmetric within its block-to-block error."""
+    """Whether xy of a solution's functions is symmetric within its block-to-block error.
+
+    Singular functions of noise are those of which xy is largest by chance, and it is no more
+    symmetric than chance: with many features they fail a test whose error knows nothing of the
+    choice. Their right functions lie anywhere, those of a process in the span of the left ones
+    (of two slow functions among 40 features, 2 to 28% of the variance, and all of it).
+    """
     wide = min(dim + EXTRA, solution.rank)
-    return time_symmetric(blocks.projected(solution.mean_x, solution.left[:, :wide]))
+    left = solution.left[:, :wide]
+    if solution.singular_values is not None:
+        told = _variance_within(blocks.total(), solution, wide) >= WITHIN
+        told[:2] = True
+        left = left[:, told]
+    return time_symmetric(blocks.projected(solution.mean_x, left))
+
+
+def _variance_within(total: Moments, solution: Solution, wide: int) -> NDArray[np.float64]:
+    """Share of the variance of each of the first right functions in the span of the left ones."""
+    both = np.concatenate([solution.left[:, :wide], solution.right[:, :wide]], axis=1)
+    c = total.projected(solution.mean_x, both).covariances().c00
+    share = c[:wide, wide:] ** 2 / np.outer(np.diag(c)[:wide], np.diag(c)[wide:])
+    found: NDArray[np.float64] = share.sum(axis=0)
+    return found
 
 
 def reversible_values(
