@@ -505,3 +505,21 @@ def test_the_bands_of_the_figure_are_the_test(share):
     reach = np.array(test.reach)
     assert np.any(apart[1:] > reach[1:]) == (test.verdict == "failed") == (share < 0.9)
     assert np.all(apart[0] <= reach[0] + 1e-9)
+
+
+@pytest.mark.parametrize("seed", [121, 131, 231])
+def test_a_state_that_holds_no_frame_is_refused(tmp_path, monkeypatch, seed):
+    """A state that no frame belongs to most has no population but rounding, as one less those
+    of all others leaves it: it is refused, not given a population of 1e-17.
+    """
+    jumps = np.random.default_rng(seed).random(6000) < 0.02
+    angle = 2 * np.pi / 3 * (np.cumsum(jumps * np.random.default_rng(2).choice([1, 2], 6000)) % 3)
+    noise = 0.3 * np.random.default_rng(3).standard_normal((6000, 2))
+    np.save(tmp_path / "ring.npy", np.column_stack([np.cos(angle), np.sin(angle)]) + noise)
+    result = fit([str(tmp_path / "ring.npy")], FitOptions(model="tica", lag="2", dim="2"))
+    assert assign_states(result, 3).states.count == 3
+    matrix = np.array([[0.45, 0.4, 0.15], [0.07, -0.07, 0.0], [0.02, 0.02, -0.04]])
+    empty = Simplex(matrix, np.zeros((3, 2)), 1.0)
+    monkeypatch.setattr("koopman_cli.analysis.states.simplex", lambda *_: empty)
+    with pytest.raises(KoopmanError, match="a state without frames"):
+        assign_states(result, 3)

@@ -29,6 +29,9 @@ from koopman_cli.workers import one_thread
 
 Matrix = NDArray[np.float64]
 
+#: Population that is none: what rounding leaves of one less those of all other states.
+EMPTY = 1e-12
+
 #: How far outside [0, 1] a coarse transition probability may lie.
 SLACK = 0.1
 
@@ -137,7 +140,7 @@ def _check_sound(value: Matrix, n: int) -> None:
     that M00 is nearly singular and the states are none.
     """
     p, hard = value[2 * n : 2 * n + n * n], value[n : 2 * n]
-    if p.min() < -SLACK or p.max() > 1 + SLACK or hard.min() <= 0:
+    if p.min() < -SLACK or p.max() > 1 + SLACK or hard.min() <= EMPTY:
         raise SupportError(
             "the slow functions do not separate into states: a state without frames, or coarse "
             f"transition probabilities from {p.min():.2g} to {p.max():.2g}",
