@@ -72,19 +72,19 @@ class Mapped:
         """Whether threads may evaluate the function: on the processor, without weights."""
         return self.function is not None and self.weights is None and self.device is None
 
-    def chunks(self, trajectory: int) -> Iterator[NDArray[Any]]:
-        """Chunks of one trajectory after the function; weights travel as a last column."""
-        size = None
-        if self.function is not None:
-            # The lifted chunk, in float64, is what must fit, not the raw one. Larger arrays
-            # would be given back to the system each time and cost as much as the products.
-            most = CHUNK_BYTES // (8 * max(self.width, 1))
-            size = max(256, min(self.stream.chunk_frames(), most))
-        for chunk in self.stream.chunks(trajectory, size):
-            lifted = chunk if self.function is None else self.function(chunk)
-            if self.weights is not None:
-                lifted = np.column_stack([lifted, self.weights(chunk)])
-            yield lifted
+    def chunks(self, trajectory: int, workers: Workers) -> Iterator[NDArray[Any]]:
+        """Chunks of one trajectory after the function, which threads evaluate; weights travel as
+        a last column.
+        """
+        if self.function is None and self.weights is None:
+            return self.stream.chunks(trajectory)
+        if self.device is not None:
+            return map(self._lifted, self.stream.slices(trajectory, self.width, CHUNK_BYTES))
+        return workers.ahead(self._lifted, self.stream.slices(trajectory, self.width))
+
+    def _lifted(self, chunk: NDArray[Any]) -> NDArray[Any]:
+        lifted = chunk if self.function is None else self.function(chunk)
+        return lifted if self.weights is None else np.column_stack([lifted, self.weights(chunk)])
 
 
 def pilot(source: Mapped) -> tuple[Matrix, Matrix]:
@@ -138,13 +138,13 @@ def _read(
     for segment in plan.segments:
         by_trajectory.setdefault(segment.trajectory, []).append(segment)
     new = _kind(source, plan, wide=wide)
-    read = source.stream if wide else source
     with (
         progress("reading", source.stream.n_frames) as advance,
         Workers(inline=source.device is not None) as workers,
     ):
         for trajectory, segments in by_trajectory.items():
-            with closing(Window(read.chunks(trajectory), advance)) as window:
+            raw = source.stream.chunks(trajectory) if wide else source.chunks(trajectory, workers)
+            with closing(Window(raw, advance)) as window:
                 if source.weights is not None:
                     for segment in segments:
                         WeightedRun(sums, workers, window, segment).run()
@@ -282,9 +282,10 @@ def _wide_base(source: Mapped) -> tuple[Matrix, Matrix]:
     """Shift and scale from all frames, for data whose first frames are no guide."""
     low, high = np.full(source.width, np.inf), np.full(source.width, -np.inf)
     for i in range(len(source.stream.labels)):
-        for chunk in map(_host, replace(source, weights=None).chunks(i)):
-            low = np.minimum(low, chunk.min(axis=0))
-            high = np.maximum(high, chunk.max(axis=0))
+        for chunk in source.stream.slices(i, source.width, CHUNK_BYTES):
+            values = chunk if source.function is None else _host(source.function(chunk))
+            low = np.minimum(low, values.min(axis=0))
+            high = np.maximum(high, values.max(axis=0))
     return low / 2 + high / 2, power_of_two(high / 2 - low / 2)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import cache
@@ -104,6 +104,29 @@ class Workers:
         self._send()
         while self.waiting:
             self._finish_one()
+
+    def ahead(
+        self, function: Callable[[NDArray[Any]], Any], chunks: Iterable[NDArray[Any]]
+    ) -> Iterator[Any]:
+        """The function of every chunk, in their order; threads compute the next ones meanwhile.
+
+        Examples
+        --------
+        >>> with Workers() as workers:
+        ...     [int(x) for x in workers.ahead(np.sum, np.arange(6).reshape(3, 2))]
+        [1, 5, 9]
+        """
+        # A single thread multiplies what the calling one evaluates.
+        if self.count < 2:
+            yield from map(function, chunks)
+            return
+        coming: deque[Future[Any]] = deque()
+        for chunk in chunks:
+            coming.append(self.pool.submit(function, chunk))
+            if len(coming) > self.count:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
     def _send(self) -> None:
         works, receives = [w for w, _ in self.gathered], [r for _, r in self.gathered]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
+from cli_support import process
 from numpy.typing import NDArray
 from systems import DOUBLE_WELL, PRINZ, QUADRUPLE_WELL, ar1
 
@@ -159,3 +162,19 @@ def test_a_sojourn_ends_where_frames_are_missing():
     stream = FeatureStream.from_arrays([steps, steps])
     sums = count_crossings(stream).sojourns[:, 0]
     np.testing.assert_array_equal(sums, [[10, 500, 25_000], [10, 500, 25_000]])
+
+
+def test_files_of_two_wells_are_named_on_the_command_line(tmp_path):
+    """A file per well: the sets are named, no mode gets a timescale; exit 0, 4 with --strict."""
+    rng = np.random.default_rng(0)
+    for name, middle in (("left", -3), ("right", 3)):
+        np.save(tmp_path / f"{name}.npy", middle + 0.3 * rng.standard_normal((3000, 1)))
+    paths = [tmp_path / "left.npy", tmp_path / "right.npy"]
+    asked = ("fit", *paths, "--lag", 5, "--force", "-o", tmp_path / "o.koopman")
+    plain, strict = process(*asked), process(*asked, "--strict")
+    assert (plain.code, strict.code) == (0, 4), (plain, strict)
+    assert "left.npy} and {" in plain.out
+    assert "right.npy} never meet; no timescale follows" in plain.out
+    summary = json.loads((tmp_path / "o.koopman" / "summary.json").read_text())
+    assert [mode["timescale"] for mode in summary["modes"]] == [None] * len(summary["modes"])
+    assert summary["modes"][0]["reason"].startswith("never crossed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,8 +48,19 @@ class Withheld:
 
 
 @dataclass
+class _Open:
+    """A block of which frames are still missing: its functions (q, n) and weights (n,)."""
+
+    values: Matrix
+    weights: Matrix | None
+    missing: int
+
+
+@dataclass
 class BlockForms:
-    """Collects functions block by block; only the block that is being read is in memory.
+    """Collects functions block by block; only the blocks that are being read are in memory.
+
+    Threads may add frames in any order.
 
     asked : Withheld
     segments : (s, 2) frames, trajectories laid end to end, that no pair may leave
@@ -58,8 +70,8 @@ class BlockForms:
     segments: NDArray[np.int64]
     order: NDArray[np.int64] = field(init=False)
     forms: Matrix = field(init=False)
-    held: Matrix | None = None
-    weight: Matrix | None = None
+    open: dict[int, _Open] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.order = np.argsort(self.asked.owner[:, 0], kind="stable")
@@ -82,36 +94,48 @@ class BlockForms:
             yield at, to, block
             at = to
 
-    def add(self, block: int, start: int, values: Matrix, weights: Matrix | None) -> None:
-        """Functions (q, n) of the frames of a block from ``start`` on, with their weights."""
+    def add(
+        self, block: int, start: int, rows: NDArray[Any], found: NDArray[Any], offset: Matrix
+    ) -> None:
+        """Add frames of a block, from ``start`` on.
+
+        rows : (n, d) features, for their weights
+        found, offset : (q, n) functions of them, and what is taken off these
+        """
+        weights = None if self.asked.weights is None else self.asked.weights(rows)
         first, last, _ = self.asked.owner[block].tolist()
-        if self.held is None or start == first:
-            self.held = np.empty((len(values), last - first))
-            self.weight = None if weights is None else np.empty(last - first)
-        at = slice(start - first, start - first + values.shape[1])
-        self.held[:, at] = values
-        if weights is not None and self.weight is not None:
-            self.weight[at] = weights
-        if at.stop == last - first:
-            for i, lag in enumerate(self.asked.lags):
-                self.forms[:, i, block] = self._forms(first, last, lag)
-            self.held = self.weight = None
+        with self.lock:
+            if block not in self.open:
+                weight = None if weights is None else np.empty(last - first)
+                held = np.empty((len(found), last - first))
+                self.open[block] = _Open(held, weight, last - first)
+            own = self.open[block]
+        here = slice(start - first, start - first + len(rows))
+        np.subtract(found, offset, out=own.values[:, here])
+        if weights is not None and own.weights is not None:
+            own.weights[here] = weights
+        with self.lock:
+            own.missing -= len(rows)
+            if own.missing:
+                return
+            del self.open[block]
+        for i, lag in enumerate(self.asked.lags):
+            self.forms[:, i, block] = self._forms(own, first, last, lag)
 
-    def _forms(self, first: int, last: int, lag: int) -> Matrix:
-        """<f, f> and <f, K f> of the pairs inside the block in hand."""
-        assert self.held is not None
+    def _forms(self, own: _Open, first: int, last: int, lag: int) -> Matrix:
+        """<f, f> and <f, K f> of the pairs inside a block."""
         if last - first <= lag:
-            return np.zeros((2, len(self.held)))
-        x, y = self.held[:, :-lag], self.held[:, lag:]
-        factor = self._counted(first, last, lag)
+            return np.zeros((2, len(own.values)))
+        x, y = own.values[:, :-lag], own.values[:, lag:]
+        factor = self._counted(
+            None if own.weights is None else own.weights[:-lag], first, last, lag
+        )
         left = x if factor is None else x * factor
-        own = np.einsum("ij,ij->i", left, x)
-        after = np.einsum("ij,ij->i", y if factor is None else y * factor, y)
-        return np.stack([(own + after) / 2, np.einsum("ij,ij->i", left, y)])
+        later = y if factor is None else y * factor
+        return np.stack([(_rows(left, x) + _rows(later, y)) / 2, _rows(left, y)])
 
-    def _counted(self, first: int, last: int, lag: int) -> Matrix | None:
+    def _counted(self, weight: Matrix | None, first: int, last: int, lag: int) -> Matrix | None:
         """Weight of every pair, 0 where it would cross from one segment to the next."""
-        weight: Matrix | None = None if self.weight is None else self.weight[:-lag]
         inside = np.searchsorted(self.segments[:, 0], (first, last - 1), side="right") - 1
         if inside[0] == inside[1]:
             return weight
@@ -138,3 +162,9 @@ def owners_of_folds(
     regions = np.flatnonzero(blocks.is_block)
     offset = begins[blocks.trajectory[regions]]
     return np.column_stack([offset + blocks.start[regions], offset + blocks.stop[regions], fold])
+
+
+def _rows(x: Matrix, y: Matrix) -> Matrix:
+    """Products of the rows of x with those of y, (q,)."""
+    value: Matrix = np.matmul(x[:, None, :], y[:, :, None])[:, 0, 0]
+    return value

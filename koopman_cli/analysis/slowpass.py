@@ -6,8 +6,9 @@ from the few functions of this pass and not from the features.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,16 +17,31 @@ from numpy.typing import NDArray
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.heldout import BlockForms, HeldOut, Withheld
 from koopman_cli.blocks import BlockPlan, plan_blocks
-from koopman_cli.features.stream import CHUNK_BYTES, FeatureStream
+from koopman_cli.features.stream import FeatureStream
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import FeatureSpec, Progress, no_progress
-from koopman_cli.workers import one_thread
+from koopman_cli.workers import Buffers, Workers
 
 Matrix = NDArray[np.float64]
 Function = Callable[[NDArray[Any]], NDArray[Any]]
 
 #: Bytes of slow functions that are kept between their uses instead of being computed again.
 KEEP_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Frames that meet the same functions.
+
+    rows : (n, d) features
+    own : weights and offset of the functions, the slow ones first
+    take : (rows, functions (q, n), offset) -> None, in any thread: is given the functions
+        behind the slow ones, and what is to be taken off them
+    """
+
+    rows: NDArray[Any]
+    own: tuple[NDArray[Any], Matrix]
+    take: Callable[[NDArray[Any], NDArray[Any], Matrix], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,22 +82,17 @@ class SlowPass:
         size = self.stream.n_frames * self.functions.shape[1] * 8
         return bool(size <= KEEP_BYTES)
 
-    def _lifted(self, trajectory: int) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-        """Chunks of features, and chi of them."""
-        size = None
-        if self.lift is not None:
-            # The lifted chunk, in float64, is what must fit.
-            most = CHUNK_BYTES // (8 * max(self.lift[0], 1))
-            size = max(256, min(self.stream.chunk_frames(), most))
-        for chunk in self.stream.chunks(trajectory, size):
-            chi = chunk if self.lift is None else self.lift[1](chunk)
-            yield chunk, chi if self.single else np.asarray(chi, np.float64)
-
     def _weights(self, functions: Matrix) -> tuple[NDArray[Any], Matrix]:
         """Functions in the precision of the products, and what the mean takes off them."""
         dtype = np.float32 if self.single else np.float64
         kept = functions.astype(dtype)
         return np.ascontiguousarray(kept.T), (self.mean @ kept.astype(np.float64))[:, None]
+
+    def _products(self, own: tuple[NDArray[Any], Matrix], chunk: NDArray[Any]) -> NDArray[Any]:
+        """Functions of a chunk of features before their offset is taken off, (functions, n)."""
+        chi = chunk if self.lift is None else self.lift[1](chunk)
+        found: NDArray[Any] = own[0] @ (chi if self.single else np.asarray(chi, np.float64)).T
+        return found
 
     def held_out(self, asked: Withheld, progress: Progress = no_progress) -> HeldOut:
         """Quadratic forms of the functions of every fold on its blocks; keeps the slow ones.
@@ -89,32 +100,64 @@ class SlowPass:
         One reading of the data: each frame meets the slow functions and those of the one fold
         that holds it out.
         """
-        k, base = self.functions.shape[1], self.stream
+        base = self.stream
         begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in base.segments)])
         spans = [part + begin for part, begin in zip(base.segments, begins[:-1], strict=True)]
         forms = BlockForms(asked, np.concatenate(spans))
         slow = self._weights(self.functions)
         both = [self._weights(np.hstack([self.functions, own])) for own in asked.functions]
-        with progress("projecting", base.n_frames) as advance, one_thread():
-            for i, length in enumerate(base.lengths):
+
+        def cut(i: int, at: int, chunk: NDArray[Any]) -> Iterator[_Piece]:
+            begin = int(begins[i]) + at
+            for a, b, block in forms.pieces(begin, begin + len(chunk)):
+                rows = chunk[a - begin : b - begin]
+                if block is None:
+                    yield _Piece(rows, slow)
+                else:
+                    take = partial(forms.add, block, a)
+                    yield _Piece(rows, both[asked.owner[block, 2]], take)
+
+        self._project(cut, progress)
+        return forms.result()
+
+    def _project(
+        self,
+        cut: Callable[[int, int, NDArray[Any]], Iterator[_Piece]],
+        progress: Progress = no_progress,
+    ) -> None:
+        """Read all data once, piece by piece on several threads; keep the slow functions.
+
+        cut : (trajectory, first frame, chunk) -> its pieces
+        """
+        k, kept = self.functions.shape[1], dict[int, Matrix]()
+        width = max(2 * k, 0 if self.lift is None else self.lift[0])
+        with progress("projecting", self.stream.n_frames) as advance, Workers() as workers:
+            for i, length in enumerate(self.stream.lengths):
                 full = np.empty((k, length)) if self.keeps else None
                 at = 0
-                for chunk, chi in self._lifted(i):
-                    begin = int(begins[i]) + at
-                    for a, b, block in forms.pieces(begin, begin + len(chi)):
-                        rows = slice(a - begin, b - begin)
-                        own = slow if block is None else both[asked.owner[block, 2]]
-                        values = own[0] @ chi[rows].T - own[1]
-                        if full is not None:
-                            full[:, at + rows.start : at + rows.stop] = values[:k]
-                        if block is not None:
-                            weight = None if asked.weights is None else asked.weights(chunk[rows])
-                            forms.add(block, a, values[k:], weight)
-                    at += len(chi)
-                    advance(len(chi))
+                for chunk in self.stream.slices(i, width):
+                    done = at
+                    for piece in cut(i, at, chunk):
+                        end = done + len(piece.rows)
+                        into = None if full is None else full[:, done:end]
+                        work = partial(self._evaluate, piece, into)
+                        workers.submit(work, _nothing, piece.rows.size)
+                        done = end
+                    at += len(chunk)
+                    advance(len(chunk))
                 if full is not None and at == length:
-                    self.kept[i] = full
-        return forms.result()
+                    kept[i] = full
+            workers.finish()
+        self.kept.update(kept)
+
+    def _evaluate(self, piece: _Piece, into: Matrix | None, _: Buffers) -> None:
+        """Put the slow functions of a piece where they are kept, and hand on the further ones."""
+        k, offset = self.functions.shape[1], piece.own[1]
+        found = self._products(piece.own, piece.rows)
+        if into is not None:
+            np.subtract(found[:k], offset[:k], out=into)
+        if piece.take is not None:
+            piece.take(piece.rows, found[k:], offset[k:])
 
     def slow_moments(
         self,
@@ -155,23 +198,21 @@ class SlowPass:
     @property
     def slow(self) -> FeatureStream:
         """The k slow functions as a stream: from memory if they are kept there."""
-        weights, offset = self._weights(self.functions)
-
-        def project(i: int) -> Iterator[Matrix]:
-            for _, chi in self._lifted(i):
-                yield weights @ chi.T - offset
+        own = self._weights(self.functions)
 
         def read(i: int, size: int) -> Iterator[NDArray[Any]]:
             if i not in self.kept and self.keeps:
-                self.kept[i] = np.concatenate([weights[:, :0], *project(i)], axis=1)
-            if i not in self.kept:
-                for values in project(i):
-                    for start in range(0, values.shape[1], size):
-                        yield values[:, start : start + size].T
-                return
-            values = self.kept[i]
-            for start in range(0, values.shape[1], size):
-                yield values[:, start : start + size].T
+                self._project(lambda _i, _at, chunk: iter([_Piece(chunk, own)]))
+            parts: Iterable[Matrix]
+            if i in self.kept:
+                parts = [self.kept[i]]
+            else:
+                width = self.functions.shape[1] if self.lift is None else self.lift[0]
+                slices = self.stream.slices(i, width)
+                parts = (self._products(own, chunk) - own[1] for chunk in slices)
+            for values in parts:
+                for start in range(0, values.shape[1], size):
+                    yield values[:, start : start + size].T
 
         return self._with_columns(read, self.functions.shape[1])
 
@@ -181,3 +222,7 @@ class SlowPass:
         names = tuple(f"psi {j + 1}" for j in range(width))
         spec = FeatureSpec("slow functions", names, ("",) * width)
         return replace(self.stream, spec=spec, read=read, dtype=np.dtype(np.float64), late=None)
+
+
+def _nothing(_: None) -> None:
+    """All that comes of a piece is where it belongs already."""

@@ -21,6 +21,13 @@ from koopman_cli.types import FeatureSpec, TimeStep
 #: this bounds peak memory whatever the length of the input.
 CHUNK_BYTES = 16 * 2**20
 
+#: Bytes that functions of a slice of a chunk may take: they stay in the cache until they are
+#: used. Larger arrays would be given back to the system each time, at the cost of a product.
+SLICE_BYTES = 2 * 2**20
+
+#: Fewest frames of a slice, unless they alone are more than a chunk.
+SLICE = 256
+
 #: Features smaller than this are kept in memory between passes instead of being read again.
 CACHE_BYTES = 96 * 2**20
 
@@ -103,6 +110,20 @@ class FeatureStream:
     def chunks(self, trajectory: int, size: int | None = None) -> Iterator[NDArray[Any]]:
         """Iterate over (n, d) chunks of one trajectory, in order."""
         return self.read(trajectory, size or self.chunk_frames())
+
+    def slices(
+        self, trajectory: int, width: int, limit: int = SLICE_BYTES
+    ) -> Iterator[NDArray[Any]]:
+        """Chunks of one trajectory cut so that ``width`` float64 functions of each are small.
+
+        >>> [len(a) for a in FeatureStream.from_arrays(np.zeros((700, 2))).slices(0, 4, 2**14)]
+        [512, 188]
+        """
+        functions = max(SLICE, limit // (8 * max(width, 1)))
+        size = min(functions, self.chunk_frames())
+        for chunk in self.chunks(trajectory):
+            for start in range(0, len(chunk), size):
+                yield chunk[start : start + size]
 
     def with_warnings(self, *more: str) -> FeatureStream:
         """The same stream with further warnings."""
