@@ -96,9 +96,11 @@ def _found(passed: SlowPass, asked: Question, progress: Progress) -> States:
     found = simplex(np.concatenate([s for s in sample if len(s)]), asked.seed)
     lags = [k * asked.lag.frames for k in multiples(asked, slow.segments)]
     n = found.matrix.shape[0]
-    moments = passed.slow_moments(
-        lags, asked.width, (2 * n, lambda psi: _both(found, psi)), progress
-    ).merged_like(asked.merged)
+    moments = _with_last(
+        passed.slow_moments(
+            lags, asked.width, (2 * n - 2, lambda psi: _both(found, psi)), progress
+        ).merged_like(asked.merged)
+    )
     order = np.argsort(-_soft(moments, n), kind="stable")
     matrix = found.matrix[:, order]
     moments = _reordered(moments, np.concatenate([order, n + order]))
@@ -149,17 +151,31 @@ def _check_sound(value: Matrix, n: int) -> None:
 
 
 def _both(found: Simplex, psi: Matrix) -> Matrix:
-    """Memberships and, beside them, the indicators of the largest."""
+    """Memberships and, beside them, the indicators of the largest; of all states but the last.
+
+    Both sum to one over the states, so what is left out costs no products.
+    """
     chi = found.memberships(psi).T
-    n = len(chi)
-    both = np.empty((2 * n, chi.shape[1]))
-    both[:n] = chi
+    last = len(chi) - 1
+    both = np.empty((2 * last, chi.shape[1]))
+    both[:last] = chi[:last]
     largest, free = chi.max(axis=0), np.ones(chi.shape[1], bool)
-    for j in range(n):
+    for j in range(last):
         own = (chi[j] == largest) & free
-        both[n + j] = own
+        both[last + j] = own
         free &= ~own
     return both.T
+
+
+def _with_last(blocks: BlockMoments) -> BlockMoments:
+    """Moments with the last membership and the last indicator: one less the sum of the others."""
+    kept = len(blocks.shift) // 2
+    one = np.hstack([np.eye(kept), np.full((kept, 1), -1.0)])
+    nothing = np.zeros_like(one)
+    constant = np.zeros(kept + 1)
+    constant[-1] = 1.0
+    functions = np.block([[one, nothing], [nothing, one]])
+    return blocks.projected(np.zeros(2 * kept), functions, np.tile(constant, 2))
 
 
 def multiples(asked: Question, segments: Sequence[NDArray[np.int64]]) -> list[int]:
