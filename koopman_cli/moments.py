@@ -260,17 +260,13 @@ class BlockMoments:
         i = slice(self.lags.index(lag), self.lags.index(lag) + 1)
         return replace(self, lags=(lag,), xx=self.xx[i], xy=self.xy[i], yy=self.yy[i])
 
-    def projected(
-        self, origin: Matrix, functions: Matrix, constant: Matrix | float = 0.0
-    ) -> BlockMoments:
-        """Block moments of k functions f = (x - origin) @ functions + constant."""
+    def projected(self, origin: Matrix, functions: Matrix, plus: Any = 0.0) -> BlockMoments:
+        """Block moments of k functions f = (x - origin) @ functions + plus."""
         k = functions.shape[1]
-        transform = _affine(self.shift, self.scale, origin, functions)
-        transform[-1, :-1] += constant
-        parts = [transform.T @ (part @ transform) for part in (self.xx, self.xy, self.yy)]
-        return replace(
-            self, xx=parts[0], xy=parts[1], yy=parts[2], shift=np.zeros(k), scale=np.ones(k)
-        )
+        t = _affine(self.shift, self.scale, origin, functions)
+        t[-1, :-1] += plus
+        xx, xy, yy = (t.T @ (part @ t) for part in (self.xx, self.xy, self.yy))
+        return replace(self, xx=xx, xy=xy, yy=yy, shift=np.zeros(k), scale=np.ones(k))
 
     def merged(self, min_frames: float) -> BlockMoments:
         """Join neighbouring blocks until each spans at least ``min_frames``.
