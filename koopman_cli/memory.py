@@ -20,6 +20,9 @@ WORKING = 14
 SOLVING = 20
 PIECES = 7
 
+#: Copies of the coordinates of a field, in float64, that exist at the same time. Measured.
+COPIES = 5
+
 #: Bytes that imports, tiles and samples take whatever the number of functions.
 FIXED = 300 * 2**20
 
@@ -151,6 +154,41 @@ def check_moments(functions: int, lags: int, regions: int, device: Any = None) -
         f"{_gigabytes(needed)} of memory; "
         f"{_gigabytes(free)} may be used",
         f"{few} (koopman features lists them), --select fewer atoms, or free some memory",
+    )
+
+
+def predicted_field(frames: int, width: int) -> int:
+    """Bytes at the peak of a fit to a field of ``width`` coordinates, without delays.
+
+    8 frames width COPIES + 8 width^2 SOLVING + 300 MiB: the coordinates, which are kept, and what
+    reading, moments, certificates and the skill of forecasts make of them for a while.
+
+    >>> predicted_field(20_000, 2000) // 2**20
+    2131
+    """
+    return FIXED + 8 * frames * width * COPIES + 8 * width**2 * SOLVING
+
+
+def check_field(frames: int, width: int) -> None:
+    """Refuse coordinates of a field that cannot fit, with the stride that would.
+
+    Raises
+    ------
+    ResourceError
+    """
+    needed = predicted_field(frames, width)
+    if needed < SMALL:
+        return
+    free = int(SHARE * available())
+    if needed <= free:
+        return
+    spare = free - predicted_field(0, width)
+    stride = -(-(needed - predicted_field(0, width)) // spare) if spare > 0 else frames
+    fits = f"--stride {stride} would fit" if stride <= frames // 20 else "take fewer points"
+    raise ResourceError(
+        f"a field of {counted(frames, 'frame')} by {counted(width, 'cell')} needs about "
+        f"{_gigabytes(needed)} of memory; {_gigabytes(free)} may be used",
+        f"{fits}, or free some memory",
     )
 
 

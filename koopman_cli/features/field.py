@@ -134,8 +134,11 @@ def build_field(
         low, high = min(t.min() for t in times), max(t.max() for t in times)
         design = replace(design, origin=float(low + high) / 2, span=max(float(high - low) / 2, 1.0))
     edges = np.cumsum([0, *(len(t) for t in times)])
+    # Rows of a field without design are views: coordinates of many points are not kept twice.
     rows = tuple(
         np.concatenate([found.coordinates[a:b], design.rows(t)], axis=1)
+        if design.names
+        else found.coordinates[a:b]
         for (a, b), t in zip(pairwise(edges), times, strict=True)
     )
     field = FieldStream(found, design, delays, rows, times, found.coordinates.shape[1])

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
 from koopman_cli.geometry import Geometry
+from koopman_cli.memory import check_field
 from koopman_cli.types import Progress, no_progress
 
 Matrix = NDArray[np.float64]
@@ -260,8 +261,12 @@ def compress(
     ------
     DataError
         If the field is zero everywhere, or its squares overflow.
+    ResourceError
+        If the coordinates of a field of few points and many frames do not fit.
     """
     frames, columns = sum(int(k.sum()) for k in found.keep), found.columns
+    if frames * columns > SMALL and columns <= min(DIRECT, frames):
+        check_field(frames, columns)
     if frames * columns <= SMALL or (columns <= DIRECT and columns <= frames):
         x = np.empty((frames, columns))
         at = 0

@@ -100,11 +100,15 @@ def linear_model(
     known = np.asarray(lift.arrays["coefficients"]) if q else np.zeros((0, d))
     exact = request.settings.exact_modes and solution.eigenvalues is not None
     target = pairs.y if exact else pairs.x
-    residual = target[:, :d] - target[:, d : d + q] @ known
+    # In place, and by the pseudo-inverse of the few functions: no further copies of wide rows.
+    residual = target[:, :d].copy()
+    if q:
+        residual -= target[:, d : d + q] @ known
     psi = (apply(lift, pairs.x) - solution.mean_x) @ solution.left[:, :k]
     if request.settings.center:
-        residual = residual - residual.mean(axis=0)
-    found = np.linalg.lstsq(psi, residual, rcond=None)[0].T
+        residual -= residual.mean(axis=0)
+    cut = np.finfo(np.float64).eps * max(psi.shape)
+    found = (np.linalg.pinv(psi, rcond=cut) @ residual).T
     values = solution.eigenvalues
     inner = found.astype(np.complex128)
     if values is not None:

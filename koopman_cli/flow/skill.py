@@ -52,8 +52,11 @@ def forecast_skill(found: Estimate, stream: FeatureStream) -> ForecastSkill | No
         linear = linear_model(stream, request, lift, solution, k, pairs, found.lag)
     except (KoopmanError, np.linalg.LinAlgError):
         return None
-    train = np.concatenate([r[:c] for r, c in zip(rows, cuts, strict=True)])
-    mean = (train[:, :d] - train[:, d : d + q] @ linear.known).mean(axis=0)
+    # Sums of the runs, not a copy of them: the rows of wide fields are most of what is in memory.
+    centre = np.sum([r[:c].sum(axis=0) for r, c in zip(rows, cuts, strict=True)], axis=0) / sum(
+        cuts
+    )
+    mean = centre[:d] - centre[d : d + q] @ linear.known
     shift = mean if request.settings.center else np.zeros(d)
     steps = np.unique(np.linspace(1, horizon, min(horizon, 60)).round().astype(int))
     sums, count = np.zeros((len(steps), 3)), 0
