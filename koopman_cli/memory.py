@@ -21,7 +21,7 @@ SOLVING = 20
 PIECES = 7
 
 #: Copies of the coordinates of a field, in float64, that exist at the same time. Measured.
-COPIES = 5
+COPIES = 4
 
 #: Bytes that imports, tiles and samples take whatever the number of functions.
 FIXED = 300 * 2**20
