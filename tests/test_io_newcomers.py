@@ -238,3 +238,22 @@ def test_a_series_without_a_coordinate_has_no_time_step(tmp_path):
     (found,) = open_trajectories([tmp_path / "u.nc"], ReadOptions())
     assert found.dt is None
     assert found.names == ("u",)
+
+
+@pytest.mark.parametrize("engine", ["scipy", "h5netcdf"])
+def test_a_series_with_a_time_that_is_none_is_still_read(tmp_path, engine):
+    """Series whose time has units that are no calendar are columns without a time step, with a
+    warning that names the units and the option that gives a step; they need no other file.
+    """
+    time = ("time", np.arange(40.0), {"units": "parsecs since yesterday"})
+    data = xarray.Dataset({"u": ("time", np.arange(40.0) % 7)}, coords={"time": time})
+    data.to_netcdf(tmp_path / "u.nc", engine=engine)
+    (found,) = open_trajectories([tmp_path / "u.nc"], ReadOptions())
+    assert found.n_frames == 40
+    assert found.dt is None
+    assert "parsecs since yesterday" in found.warnings[0]
+    assert "--dt" in found.warnings[0]
+    (stepped,) = open_trajectories([tmp_path / "u.nc"], ReadOptions(dt="2d"))
+    assert (stepped.dt.value, stepped.dt.unit) == (2.0, "d")
+    error, _ = two_lines(run("info", tmp_path / "u.nc", "--time-axis", "1"))
+    assert "has 1 axis (40,)" in error

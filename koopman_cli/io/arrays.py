@@ -151,7 +151,7 @@ def numeric_dtype(path: str, dtype: np.dtype[Any]) -> tuple[str, tuple[str, ...]
 def _axis(path: str, shape: tuple[int, ...], asked: int) -> int:
     if not -len(shape) <= asked < len(shape):
         raise UsageError(
-            f"--time-axis {asked}: {path} has {len(shape)} axes {shape}",
+            f"--time-axis {asked}: {path} has {counted(len(shape), 'axis')} {shape}",
             f"axes count from 0 to {len(shape) - 1}",
         )
     return asked % len(shape)
@@ -185,8 +185,8 @@ def layout(path: str, shape: tuple[int, ...], options: ReadOptions) -> Layout:
         return Layout(rest[0], time, column, shape[rest[0]], shape[time], width)
     if axes > 2:
         raise DataError(
-            f"{path}: has {axes} axes {shape}; what can be read are (frames, columns) arrays"
-            " and MD trajectories",
+            f"{path}: has {counted(axes, 'axis')} {shape}; what can be read are (frames, columns) "
+            "arrays and MD trajectories",
             "add --ensemble if the axes are (particles, time, dim), or reshape to two axes",
         )
     time = _axis(path, shape, options.time_axis or 0)

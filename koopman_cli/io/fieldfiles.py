@@ -250,7 +250,7 @@ def netcdf_series(path: str, engine: str, options: ReadOptions) -> Source | None
     Raises
     ------
     DataError
-        None, or several that could be meant; a time that cannot be decoded.
+        None, or several that could be meant.
     UsageError
         Unknown ones.
     """
@@ -267,7 +267,12 @@ def netcdf_series(path: str, engine: str, options: ReadOptions) -> Source | None
     axis = listed.fields.get(time)
     if axis is None or axis.shape != (source.n_frames,):
         return source
-    stamps, unit, _ = calendar(time)
+    try:
+        stamps, unit, _ = calendar(time)
+    except DataError as error:
+        # Columns are no less what they are; a field, whose forecasts have dates, is refused.
+        said = f"{error}, so no time step is taken from it (--dt sets one)"
+        return replace(source, warnings=(*source.warnings, said))
     return replace(source, stamps=stamps, unit=unit, stamps_single=False, stamps_origin=time)
 
 

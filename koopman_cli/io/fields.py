@@ -161,7 +161,8 @@ def _time_axis(listed: Listed, name: str, options: ReadOptions) -> tuple[int, st
     if options.time_axis is not None:
         if not -len(shape) <= options.time_axis < len(shape):
             raise UsageError(
-                f"--time-axis {options.time_axis}: {name} has {len(shape)} axes {shape}",
+                f"--time-axis {options.time_axis}: {name} has {counted(len(shape), 'axis')} "
+                f"{shape}",
                 f"axes count from 0 to {len(shape) - 1}",
             )
         axis = options.time_axis % len(shape)
