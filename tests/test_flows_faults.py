@@ -7,6 +7,7 @@ import xarray
 from koopman_cli.api import FitOptions, fit
 from koopman_cli.errors import KoopmanError
 from koopman_cli.io import open_trajectories
+from koopman_cli.report.figures import draw
 from koopman_cli.types import ReadOptions
 
 T = np.arange(40.0)
@@ -221,3 +222,20 @@ def test_a_rotation_that_speeds_up_is_not_supported(tmp_path):
     result = fit([tmp_path / "flow.npy"], FitOptions())
     assert not any(m.verdict == "resolved" for m in result.modes)
     assert not any("decays or grows along the data" in w for w in result.warnings)
+
+
+def test_units_of_colour_bars_stay_in_the_figure(tmp_path):
+    """The difference of a flow from its modes, a thousandth of it, is drawn with short numbers in
+    a unit of its own, and no unit is cut off.
+    """
+    values = ("time", "y", "x"), decaying(1e-3), {"units": "kg m-3"}
+    time = 0.1 * np.arange(len(values[1]))
+    data = xarray.Dataset({"c": values}, {"time": time, "y": np.arange(12), "x": np.arange(16)})
+    data.to_netcdf(tmp_path / "flow.nc", engine="h5netcdf")
+    figure = draw(fit([tmp_path / "flow.nc"], FitOptions(folds=0)), "reconstruction")
+    figure.draw_without_rendering()
+    bars = figure.axes[1::2]
+    assert [bar.get_ylabel() for bar in bars] == ["kg m-3", "kg m-3", "10⁻³ kg m-3"]
+    for bar in bars:
+        assert max(len(tick.get_text()) for tick in bar.get_yticklabels()) <= 5
+        assert bar.yaxis.label.get_window_extent().x1 <= figure.bbox.x1

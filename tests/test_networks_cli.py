@@ -81,8 +81,12 @@ def test_weights_are_stored_as_plain_arrays(fitted):
 
 
 def test_restarts_of_a_family_without_networks_are_refused(data):
-    """--restarts with tica is exit 2, and so is --resume."""
-    assert run("fit", data, "--model", "tica", "--restarts", "2").code == 2
+    """--restarts with tica or no model is exit 2 and says what it is for, and so is --resume."""
+    for verb in ("fit", "vamp-score"):
+        for model in (["--model", "tica"], []):
+            refused = run(verb, data, *model, "--restarts", "2")
+            assert refused.code == 2
+            assert "--restarts is for networks (vampnet, srv)" in refused.err
     outcome = run("fit", data, "--model", "tica", "--resume")
     assert outcome.code == 2
     assert "tica has none" in outcome.err

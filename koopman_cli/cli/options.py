@@ -174,7 +174,21 @@ def read_options(values: dict[str, Any]) -> ReadOptions:
 def with_restarts(values: dict[str, Any]) -> tuple[str, ...]:
     """The settings that are given, with --restarts as one of them."""
     given: tuple[str, ...] = values["settings"]
-    return given if values["restarts"] is None else (*given, f"restarts={values['restarts']}")
+    if values["restarts"] is None:
+        return given
+    from dataclasses import fields
+
+    from koopman_cli.models import MODELS, family
+
+    trained = [m for m in MODELS if any(f.name == "restarts" for f in fields(family(m)))]
+    asked = [name.strip() for name in (values["model"] or "").split(",") if name.strip()]
+    if set(asked) <= set(MODELS) and not set(asked) & set(trained):
+        raise UsageError(
+            f"--restarts is for networks ({', '.join(trained)}), and the model is "
+            f"{values['model'] or 'not given'}",
+            f"leave --restarts out, or take --model {trained[0]}",
+        )
+    return (*given, f"restarts={values['restarts']}")
 
 
 def need_paths(paths: tuple[str, ...]) -> None:

@@ -28,6 +28,9 @@ LEFT, BETWEEN, RIGHT, TITLE, BOTTOM, BAR = 12.5, 2.5, 18.0, 4.5, 9.0, 2.0
 #: Variables of a field that are drawn.
 MAX_VARIABLES = 3
 
+#: Sizes of the numbers at a colour bar that need no power of ten.
+LEAST_PLAIN, MOST_PLAIN = 0.01, 1e4
+
 #: Outliers are cut at this quantile of |value|, so that one cell does not pale all others.
 CUT = 0.995
 
@@ -194,25 +197,35 @@ def number(value: float, digits: int = 3) -> str:
     >>> number(-0.0783), number(2.5e-7)
     ('\u22120.0783', '2.5·10\u207b\u2077')
     """
-    small = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
     text = f"{value:.{digits}g}"
     if "e" in text:
         leading, power = text.split("e")
-        text = f"{leading}·10{str(int(power)).translate(small)}"
+        text = f"{leading}·{_ten_to(int(power))}"
     return text.replace("-", "\u2212")
 
 
+def _ten_to(power: int) -> str:
+    return f"10{str(power).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 def colour_bar(figure: Figure, drawn: Any, side: Axes, unit: str, *, signed: bool) -> None:
-    """A colour bar whose numbers stand alone: a power of ten above it would touch the title."""
+    """A colour bar; the power of ten of small or large numbers stands with the unit, since above
+    the bar it would touch the title and in every number push the unit out of the figure.
+    """
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     bar = figure.colorbar(drawn, cax=side)
     bar.locator = MaxNLocator(3, symmetric=True) if signed else MaxNLocator(4)
-    bar.formatter = FuncFormatter(lambda value, _: number(value) if abs(value) > 1e-12 else "0")
+    top = float(np.max(np.abs(drawn.get_clim())))
+    plain = not np.isfinite(top) or top == 0 or LEAST_PLAIN <= top < MOST_PLAIN
+    power = 0 if plain else int(np.floor(np.log10(top)))
+    size = 10.0**power
+    bar.formatter = FuncFormatter(lambda v, _: number(v / size) if abs(v) > 1e-12 * size else "0")
     bar.update_ticks()
     bar.outline.set_linewidth(0.4)
-    if unit:
-        bar.set_label(unit)
+    label = unit if plain else f"{_ten_to(power)} {unit}".strip()
+    if label:
+        bar.set_label(label)
 
 
 def place_of(result: FitResult) -> tuple[Geometry, NDArray[np.bool_]]:
