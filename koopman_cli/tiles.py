@@ -31,6 +31,9 @@ Found = tuple[list[NDArray[Any]], list[NDArray[Any]]]
 #: six digits; the sums of tiles are float64.
 TILE = 4096
 
+#: Numbers of a tile of few columns in float64, whose sums may be longer: calls cost less then.
+NARROW = 2**17
+
 #: Segments of at most this many frames share a tile.
 SMALL = 64
 
@@ -73,6 +76,8 @@ class SegmentRun:
         self.shift = sums.shift.astype(sums.dtype)
         self.scale = sums.scale.astype(sums.dtype)
         self.scaled = bool(np.any(sums.scale != 1))
+        wide = self.dtype == np.float32 or sums.device is not None
+        self.tile = TILE if wide else max(TILE, NARROW // (self.width + 2))
 
     def convert(self, parts: list[NDArray[Any]], buffers: Buffers, name: str) -> Any:
         """Frames as z; products of an even number of columns are faster."""
@@ -127,7 +132,7 @@ class SegmentRun:
             for region, a, b in _spans(segment, lag)
             if a < b
         ]
-        for at, to in tiles(segments[0].start, segments[-1].stop):
+        for at, to in tiles(segments[0].start, segments[-1].stop, self.tile):
             starts: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
             for j, region, a, b in spans:
                 a, b = max(a, at), min(b, to)
@@ -159,7 +164,7 @@ class SegmentRun:
     def run_unit(self, unit: Unit, start: int, stop: int, until: int) -> None:
         """Multiply the tiles of a block and the gap behind it."""
         pieces = self.pieces(start, stop, until)
-        for at, to in tiles(start, until):
+        for at, to in tiles(start, until, self.tile):
             tile = Tile(self, at, to, self.segment.stop)
             wanted = _within(pieces, at, to), self.pairs(unit, stop, at, to)
             work = partial(_multiply, tile, wanted)
@@ -203,13 +208,13 @@ class SegmentRun:
         self.sums.gather(unit.crosses, pair[:2], product)
 
 
-def tiles(start: int, stop: int) -> Iterator[tuple[int, int]]:
+def tiles(start: int, stop: int, size: int = TILE) -> Iterator[tuple[int, int]]:
     """First frame and last + 1 of the tiles of frames [start, stop).
 
     >>> list(tiles(10, 5000))
     [(10, 4106), (4106, 5000)]
     """
-    return ((at, min(at + TILE, stop)) for at in range(start, stop, TILE))
+    return ((at, min(at + size, stop)) for at in range(start, stop, size))
 
 
 def turn_of(stop: int, lag: int, at: int, to: int) -> int:
@@ -314,7 +319,7 @@ class WeightedRun(SegmentRun):
 
     def run(self) -> None:
         end, reach = self.segment.stop, max(self.lags)
-        for at, to in tiles(self.segment.start, end):
+        for at, to in tiles(self.segment.start, end, self.tile):
             raw = np.concatenate(self.window.parts(at, min(to + reach, end), keep=at))
             z = np.ones((len(raw), self.width + 1), self.dtype)
             z[:, :-1] = (raw[:, :-1] - self.shift) * self.scale

@@ -86,13 +86,14 @@ class SlowPass:
         """Functions in the precision of the products, and what the mean takes off them."""
         dtype = np.float32 if self.single else np.float64
         kept = functions.astype(dtype)
-        return np.ascontiguousarray(kept.T), (self.mean @ kept.astype(np.float64))[:, None]
+        return kept, (self.mean @ kept.astype(np.float64))[:, None]
 
     def _products(self, own: tuple[NDArray[Any], Matrix], chunk: NDArray[Any]) -> NDArray[Any]:
         """Functions of a chunk of features before their offset is taken off, (functions, n)."""
         chi = chunk if self.lift is None else self.lift[1](chunk)
-        found: NDArray[Any] = own[0] @ (chi if self.single else np.asarray(chi, np.float64)).T
-        return found
+        found: NDArray[Any] = (chi if self.single else np.asarray(chi, np.float64)) @ own[0]
+        # A few functions of many rows this way round: a third faster than weights' @ rows'.
+        return found.T
 
     def held_out(self, asked: Withheld, progress: Progress = no_progress) -> HeldOut:
         """Quadratic forms of the functions of every fold on its blocks; keeps the slow ones.
