@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from systems import AR1, OU
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.analysis.consistency import AT_LEAST
+from koopman_cli.analysis.reservations import RICHER
 from koopman_cli.report.words import summary_sentences
 
 GO_ON = "timescales go on rising"
@@ -57,3 +59,21 @@ def test_a_lag_asked_for_has_the_reservation_too():
     assert "takes at least" in summary_sentences(asked)[0]
     bare = replace(asked, modes=(replace(asked.modes[0], reason="slow"),))
     assert "at least" not in summary_sentences(bare)[0]
+
+
+def test_the_richer_functions_that_are_advised_are_richer():
+    """Of a slow switch beside four faster columns the family that is advised sees more than linear
+    functions do.
+    """
+    rng = np.random.default_rng(0)
+    switch = np.where(np.cumsum(rng.random(6000) < 0.01) % 2, 1.0, -1.0)
+    kicks = np.random.default_rng(1).standard_normal((6000, 5))
+    x = lfilter([1], [1, -0.8], 0.6 * kicks, axis=0) * [0.5, 1, 1, 1, 1]
+    x[:, 0] += 0.8 * switch
+
+    def slowest(model, **settings):
+        options = FitOptions(model=model, lag="5", dim="1", folds=0, settings=settings)
+        return fit(x, options).modes[0].eigenvalue.real
+
+    assert slowest("kedmd") > slowest("tica") + 0.02
+    assert "--model kedmd" in RICHER

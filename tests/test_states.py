@@ -481,7 +481,7 @@ def test_a_failed_chapman_kolmogorov_test_warns(tmp_path):
     assert not any("Chapman" in text for text in passed.warnings)
     assert failed.states.chapman_kolmogorov.verdict == "failed"
     (told,) = [text for text in failed.warnings if "Chapman" in text]
-    for word in ("populations, lifetimes and passage times", "longer --lag", "gaussians"):
+    for word in ("populations, lifetimes and passage times", "longer --lag", "--model kedmd"):
         assert word in told
     assert told in summary(failed)["warnings"]
     assert any("not to be trusted" in sentence for sentence in summary_sentences(failed))

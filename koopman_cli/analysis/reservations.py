@@ -15,7 +15,7 @@ from koopman_cli.nouns import timed
 from koopman_cli.types import LagScan, Mode
 
 #: What may describe a slow process better than the functions that were taken.
-RICHER = "--model edmd --set basis=gaussians, or more features"
+RICHER = "--model kedmd, or more features"
 
 
 def settled(

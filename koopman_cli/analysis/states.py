@@ -354,7 +354,7 @@ def not_markovian(found: States | None) -> tuple[str, ...]:
         f"Chapman-Kolmogorov test failed (p = {test.p:.2g}, largest deviation "
         f"{test.deviation:.2g}): the states are not Markovian at this lag, so their populations, "
         "lifetimes and passage times are not to be trusted; try a longer --lag, more features or "
-        "richer functions (--model edmd --set basis=gaussians)"
+        "richer functions (--model kedmd)"
     )
     return (told,)
 

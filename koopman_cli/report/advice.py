@@ -149,9 +149,9 @@ ADVICE = (
         "Powers of the transition matrix of the states miss what the data do at longer lags by "
         "more than chance allows. Populations, lifetimes and passage times come from that "
         "matrix and are not to be trusted; the slow functions themselves may still be fine.",
-        "A longer --lag, more features or richer functions (--model edmd --set "
-        "basis=gaussians), until the test passes. A deviation of a few "
-        "hundredths matters less than one of tenths, however small p is.",
+        "A longer --lag, more features or richer functions (--model kedmd), until the test "
+        "passes. A deviation of a few hundredths matters less than one of tenths, however small "
+        "p is.",
     ),
     Advice(
         r"dim \d+ reduced",
