@@ -57,6 +57,7 @@ from koopman_cli.analysis.modes import (
     with_objections,
     with_residuals,
 )
+from koopman_cli.analysis.quantiles import apart
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.sojourns import regular_jumps
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
@@ -229,11 +230,12 @@ def _certified(
 ) -> tuple[Certificate, ...] | None:
     assert view.solution.eigenvalues is not None
     values = view.solution.eigenvalues[: view.count].real
-    told = certificates(held, groups, values)
-    if told is None or not any(c.invalid for c in told):
-        return told
-    symmetric = symmetric_in_time(found.merged, found.solution, found.dim)
-    return certificates(held, groups, values, symmetric=symmetric)
+    pairs = apart(found.merged.total().n, found.lag)
+    told = certificates(held, groups, values, pairs=pairs)
+    if told and any(c.invalid for c in told):
+        symmetric = symmetric_in_time(found.merged, found.solution, found.dim)
+        return certificates(held, groups, values, symmetric=symmetric, pairs=pairs)
+    return told
 
 
 def _plain_view(found: Estimate) -> View:
@@ -363,10 +365,9 @@ def _held_out(
     if trained is None or view.solver != "reversible" or longest <= 2 * found.lag:
         return None
     functions = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
-    owner = owners_of_folds(found.merged, stream, trained.held)
+    owner, lags = owners_of_folds(found.merged, stream, trained.held), (found.lag, 2 * found.lag)
     weights = None if found.weighting is None else found.weighting.weights
-    asked = Withheld(functions, owner, (found.lag, 2 * found.lag), weights)
-    return passed.held_out(asked, found.request.progress)
+    return passed.held_out(Withheld(functions, owner, lags, weights), found.request.progress)
 
 
 def _residuals(found: Estimate, view: View, trained: _Trained) -> FlowResiduals:

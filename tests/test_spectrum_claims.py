@@ -181,6 +181,17 @@ def test_a_rotation_has_no_timescale(model):
         assert result.modes[0].singular_value == pytest.approx(0.904837, abs=0.01)
 
 
+def test_traces_of_two_states_do_not_contradict_reversibility():
+    """Without noise rare jumps hardly ever come twice in two lags: no error below theirs counts."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        state = np.where(np.cumsum(rng.random(20_000) < 1 / 300) % 2, 1.0, -1.0)
+        x = np.column_stack([state, rng.standard_normal(20_000)])
+        mode = fit(x, FitOptions(model="tica", lag="1", dim="1")).modes[0]
+        assert mode.verdict == "resolved", mode.reason
+        assert mode.timescale.low < 150 < mode.timescale.high * 1.2
+
+
 def test_a_contradiction_needs_its_errors():
     """r2 below zero is invalid only beyond the limit."""
     assert Certificate(0.9, 0.01, -0.05, 0.01).invalid

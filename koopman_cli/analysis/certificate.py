@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.heldout import HeldOut
+from koopman_cli.analysis.quantiles import NORMAL_QUANTILE, reach, refuting
 from koopman_cli.analysis.uncertainty import complex_pairs
 from koopman_cli.linalg import whiten
 from koopman_cli.models.solve import Solution
@@ -26,11 +28,6 @@ Matrix = NDArray[np.float64]
 #: One-sided 95% and two-sided 95% quantiles of the normal distribution.
 ONE_SIDED, TWO_SIDED = 1.645, 1.96
 
-#: Probability on either side of the sampling error of an eigenvalue in its residual interval
-#: (Student's t; this is its normal quantile). 99%, not 95%: an eigenvalue that poor functions
-#: move by less than about one of its errors has a residual far below the error of r2, so that
-#: nothing else in the interval makes up for it.
-TAIL, NORMAL_QUANTILE = 0.005, 2.576
 
 #: r2 below zero by this many errors contradicts reversibility. The probability that belongs
 #: to it is shared by all modes that are looked at.
@@ -140,6 +137,7 @@ def certificates(
     values: Matrix | None = None,
     *,
     symmetric: bool = False,
+    pairs: float = np.inf,
 ) -> tuple[Certificate, ...] | None:
     """Residual, guaranteed and Kato-Temple intervals of k modes; None with too few blocks.
 
@@ -170,6 +168,10 @@ def certificates(
     symmetric : bool
         xy of the functions is symmetric within its errors: then r2 contradicts reversibility
         beyond four errors only, not three.
+    pairs : float
+        As good as so many pairs that do not overlap (:func:`apart`). Before and after a frame the
+        residuals of an eigenfunction are independent in a reversible process, so the error of r2
+        is at least (1 - lambda^2) / sqrt(pairs), also where no block saw what spreads it.
 
     Examples
     --------
@@ -193,41 +195,22 @@ def certificates(
     # ones are often heavy-tailed functions, whose errors are no guide this far out.
     own_size = np.abs(c[0]) if values is None else np.minimum(np.abs(c[0]), np.abs(values))
     outlive = own_size > np.exp(-1.0)
-    limit = _contradiction(
+    limit: Any = refuting(
         len(g[0]),
         max(1, int(outlive.sum())),
         CONTRADICTION_ALONE if symmetric else CONTRADICTION,
     )
+    least = (1 - c[0] ** 2) / np.sqrt(pairs)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = limit * np.fmax(least / r2_errors, 1.0)
     limits = np.where(outlive, limit, np.inf)
-    quantile = _quantile(len(g[0]))
+    quantile = reach(len(g[0]))
     rows = np.stack([c[0], errors, r2, r2_errors, limits], axis=1).tolist()
     made = [Certificate(v, e, square, se, quantile, limit=most) for v, e, square, se, most in rows]
     return tuple(
         _with_kato(one, made, groups) if groups and j in groups[0] else one
         for j, one in enumerate(made)
     )
-
-
-def _quantile(blocks: int) -> float:
-    """Of Student's t, for the error of an eigenvalue.
-
-    >>> round(_quantile(10_000), 3), round(_quantile(40), 2)
-    (2.576, 2.71)
-    """
-    from scipy.special import stdtrit
-
-    return float(-stdtrit(blocks - 1, TAIL))
-
-
-def _contradiction(blocks: int, modes: int, errors: float) -> float:
-    """Normal errors in units of Student's t, for all modes together.
-
-    >>> round(_contradiction(10_000, 1, 3.0), 2), round(_contradiction(40, 5, 3.0), 2)
-    (3.0, 3.77)
-    """
-    from scipy.special import ndtr, stdtrit
-
-    return float(-stdtrit(blocks - 1, ndtr(-errors) / modes))
 
 
 def _error(influence: Matrix) -> Matrix:
