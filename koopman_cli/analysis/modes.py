@@ -25,6 +25,10 @@ EXTRA = 5
 #: Share of the variance of a right function within the left ones, below which it is noise.
 WITHIN = 0.7
 
+#: Singular values of white noise reach 2 sqrt(m / n) with m functions and n pairs; those above
+#: this many times sqrt(m / n) are none of chance, wherever their right functions lie.
+CHANCE = 3.0
+
 #: A mode seen to change sides fewer times than this is an anecdote.
 FEW_CROSSINGS = 3
 
@@ -56,12 +60,16 @@ def symmetric_in_time(blocks: BlockMoments, solution: Solution, dim: int) -> boo
     Singular functions of noise are those of which xy is largest by chance, and it is no more
     symmetric than chance: with many features they fail a test whose error knows nothing of the
     choice. Their right functions lie anywhere, those of a process in the span of the left ones
-    (of two slow functions among 40 features, 2 to 28% of the variance, and all of it).
+    (of two slow functions among 40 features, 2 to 28% of the variance, and all of it). What is
+    no noise by its size, as along an orbit of the cat map, counts wherever it lies.
     """
     wide = min(dim + EXTRA, solution.rank)
     left = solution.left[:, :wide]
     if solution.singular_values is not None:
-        told = _variance_within(blocks.total(), solution, wide) >= WITHIN
+        total = blocks.total()
+        told = _variance_within(total, solution, wide) >= WITHIN
+        chance = CHANCE * np.sqrt(solution.rank / total.n)
+        told |= solution.singular_values[:wide] > chance
         told[:2] = True
         left = left[:, told]
     return time_symmetric(blocks.projected(solution.mean_x, left))
