@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,19 +190,11 @@ def certificates(
     errors = _error(g[0])
     r2 = c[1] - c[0] ** 2
     r2_errors = _error(g[1] - 2 * c[0] * g[0])
-    # Only modes that outlive the lag are given a timescale that could be contradicted; faster
-    # ones are often heavy-tailed functions, whose errors are no guide this far out.
-    own_size = np.abs(c[0]) if values is None else np.minimum(np.abs(c[0]), np.abs(values))
-    outlive = own_size > np.exp(-1.0)
-    limit: Any = refuting(
-        len(g[0]),
-        max(1, int(outlive.sum())),
-        CONTRADICTION_ALONE if symmetric else CONTRADICTION,
-    )
-    least = (1 - c[0] ** 2) / np.sqrt(pairs)
+    size = np.abs(c[0]) if values is None else np.minimum(np.abs(c[0]), np.abs(values))
+    alone = CONTRADICTION_ALONE if symmetric else CONTRADICTION
     with np.errstate(divide="ignore", invalid="ignore"):
-        limit = limit * np.fmax(least / r2_errors, 1.0)
-    limits = np.where(outlive, limit, np.inf)
+        factor = np.fmax((1 - c[0] ** 2) / np.sqrt(pairs) / r2_errors, 1.0)
+    limits = _limits(size, factor, len(g[0]), alone)
     quantile = reach(len(g[0]))
     rows = np.stack([c[0], errors, r2, r2_errors, limits], axis=1).tolist()
     made = [Certificate(v, e, square, se, quantile, limit=most) for v, e, square, se, most in rows]
@@ -211,6 +202,20 @@ def certificates(
         _with_kato(one, made, groups) if groups and j in groups[0] else one
         for j, one in enumerate(made)
     )
+
+
+def _limits(size: Matrix, factor: Matrix, blocks: int, errors: float) -> Matrix:
+    """Errors below zero at which the r2 of each mode contradicts reversibility.
+
+    factor : what their errors are at least, in units of what the blocks tell
+
+    Only modes that outlive the lag are given a timescale that could be contradicted; faster ones
+    are often heavy-tailed functions, whose errors are no guide this far out.
+    """
+    outlive = size > np.exp(-1.0)
+    most = refuting(blocks, max(1, int(outlive.sum())), errors)
+    found: Matrix = np.where(outlive, most * factor, np.inf)
+    return found
 
 
 def _error(influence: Matrix) -> Matrix:

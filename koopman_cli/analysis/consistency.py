@@ -115,10 +115,7 @@ def drifts(moments: BlockMoments, solution: Solution, count: int) -> tuple[Drift
     steps = np.array(moments.lags) // moments.lags[0]
     if len(steps) < 2 or moments.n_blocks < MIN_BLOCKS:
         return (None,) * count
-    weights = _weights(moments, solution, values)
-    inside = moments.is_block
-    own = _forms(moments.xx[:, inside], weights).real
-    cross = _forms(moments.xy[:, inside], weights)
+    own, cross = _own_and_cross(moments, solution, values)
     outlive = np.abs(values) > np.exp(-1.0)
     limit = _limit(moments.n_blocks, max(1, int(outlive.sum())) * (len(steps) - 1))
     found = [
@@ -206,10 +203,7 @@ def shrunk(moments: BlockMoments, solution: Solution, count: int) -> tuple[Shrin
     values = solution.eigenvalues[:count]
     if len(moments.lags) != 3 or moments.n_blocks < MIN_BLOCKS:
         return (None,) * count
-    weights = _weights(moments, solution, values)
-    inside = moments.is_block
-    own = _forms(moments.xx[:, inside], weights).real
-    cross = _forms(moments.xy[:, inside], weights)
+    own, cross = _own_and_cross(moments, solution, values)
     limit = _limit(moments.n_blocks, count, SHRINK_ERRORS)
     return tuple(_shrinks(own[..., j], cross[..., j], moments.lags, limit) for j in range(count))
 
@@ -239,6 +233,14 @@ def _shrinks(own: Matrix, cross: Complex, lags: tuple[int, ...], limit: float) -
     if without < GROWS * times[0]:
         return None
     return Shrinkage((times[0], times[1], times[2]), without)
+
+
+def _own_and_cross(
+    moments: BlockMoments, solution: Solution, values: Complex
+) -> tuple[Matrix, Complex]:
+    """<g, g> and <g, K g> of every function in every block, at all lags."""
+    weights, inside = _weights(moments, solution, values), moments.is_block
+    return _forms(moments.xx[:, inside], weights).real, _forms(moments.xy[:, inside], weights)
 
 
 def _weights(moments: BlockMoments, solution: Solution, values: Complex) -> Complex:
