@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError
+from koopman_cli.features.agree import same_names
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.linalg import sorted_svd, whiten
 from koopman_cli.results import project
@@ -72,7 +73,7 @@ def compare(first: FitResult, second: FitResult, progress: Progress = no_progres
         If the features differ in name or order, or the units of time differ.
     """
     names = [result.model.features.names for result in (first, second)]
-    if names[0] != names[1]:
+    if not same_names(*names):
         odd = next((n for n in names[0] if n not in names[1]), None)
         what = f"{odd!r} is in the first only" if odd else "number or order differ"
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
@@ -95,6 +96,45 @@ def _same_step(a: TimeStep, b: TimeStep) -> bool:
     return abs(value - a.value) <= 1e-5 * abs(a.value)
 
 
+#: What a column is called that has no name: an array of one column, or one chosen with --var
+#: by versions that did not keep its name.
+UNNAMED = "x1"
+
+
+def same_names(a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether two sets of features are the same, by name and order.
+
+    Those of one column without a name are the same as those of one column with any name.
+
+    >>> same_names(("a", "b"), ("a", "b")), same_names(("a", "b"), ("b", "a"))
+    (True, False)
+    >>> same_names(("x1", "x1(t-1)"), ("sst", "sst(t-1)")), same_names(("x1", "x2"), ("a", "b"))
+    (True, False)
+    """
+    return tuple(a) == tuple(b) or _names_it(a, b) or _names_it(b, a)
+
+
+def _names_it(unnamed: Sequence[str], named: Sequence[str]) -> bool:
+    """Whether one column without a name gives ``unnamed``, and ``named`` once it has one."""
+    word = re.compile(rf"\b{UNNAMED}\b")
+    if len(unnamed) != len(named) or not all(word.search(name) for name in unnamed):
+        return False
+    before, after = word.split(unnamed[0], maxsplit=1)
+    name = named[0][len(before) : len(named[0]) - len(after)]
+    return bool(name) and [word.sub(lambda _: name, n) for n in unnamed] == list(named)
+
+
+def check_unpacked(trajectories: Sequence[Trajectory]) -> None:
+    """Raise DataError for packed numbers: versions without names took them as they lay there."""
+    for trajectory in trajectories:
+        if trajectory.packed:
+            raise DataError(
+                f"{trajectory.label}: its numbers are packed (scale_factor, add_offset), and a "
+                "model whose column has no name is of a version that did not unpack them",
+                "fit again",
+            )
+
+
 def check_columns(found: FeatureSpec, stored: FeatureSpec, label: str) -> None:
     """The columns of an input are those of a model: names, order and units.
 
@@ -105,7 +145,7 @@ def check_columns(found: FeatureSpec, stored: FeatureSpec, label: str) -> None:
     """
     ours = list(zip(found.names, found.units, strict=True))
     theirs = list(zip(stored.names, stored.units, strict=True))
-    if ours == theirs:
+    if same_names(found.names, stored.names) and found.units == stored.units:
         return
     count = (
         ""

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import DataError, UsageError
-from koopman_cli.features.agree import check_agreement, check_columns, common_step
+from koopman_cli.features.agree import (
+    check_agreement,
+    check_columns,
+    check_unpacked,
+    common_step,
+)
 from koopman_cli.features.base import Block, Context, Prepare, State, check_width
 from koopman_cli.features.catalogue import FEATURIZERS
 from koopman_cli.features.default import default_parts
@@ -160,6 +165,8 @@ def _assemble(
     spec = _spec(context, parts, recipe)
     if stored:
         check_columns(spec, stored, context.first.label)
+        if spec.names != stored.names:
+            check_unpacked(context.trajectories)
     used, runs, warnings = _choose_runs(context, recipe, drop_nonfinite)
     own = {f"{k}.{key}": a for k, block in enumerate(blocks) for key, a in block.state.items()}
     stream = _stream(used, recipe, runs, replace(spec, state=own))

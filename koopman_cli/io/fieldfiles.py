@@ -6,7 +6,7 @@ import math
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -261,6 +261,7 @@ def netcdf_series(path: str, engine: str, options: ReadOptions) -> Source | None
     chosen = {name: listed.fields[name] for name in names}
     openers = {name: listed.openers(name) for name in names}
     source = array_source(path, "NetCDF", chosen, openers, replace(options, var=names))
+    source = replace(source, packed=_packed(path, engine, names))
     if options.ensemble:
         return source
     time = listed.dims[names[0]][options.time_axis or 0]
@@ -274,6 +275,12 @@ def netcdf_series(path: str, engine: str, options: ReadOptions) -> Source | None
         said = f"{error}, so no time step is taken from it (--dt sets one)"
         return replace(source, warnings=(*source.warnings, said))
     return replace(source, stamps=stamps, unit=unit, stamps_single=False, stamps_origin=time)
+
+
+def _packed(path: str, engine: str, names: Sequence[str]) -> bool:
+    """Whether any of these variables has a scale or an offset, which reading applies."""
+    with _dataset(path, engine) as data:
+        return any({"scale_factor", "add_offset"} & set(data[n].encoding) for n in names)
 
 
 def _has_time(name: str, dims: Mapping[str, Any], units: Mapping[str, str]) -> bool:

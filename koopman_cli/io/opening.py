@@ -88,6 +88,7 @@ def _trajectory(
         topology=first.topology,
         warnings=warned,
         field=None if first.field is None else field_run(parts),
+        packed=any(p.source.packed for p in parts),
     )
 
 

@@ -38,6 +38,7 @@ class Source:
     members : number of ensemble members, 0 where the file is one run
     stamp : size and modification time when opened
     field : :class:`koopman_cli.io.fields.FieldData` where snapshots are a field
+    packed : whether columns are stored as other numbers, with a scale and an offset
     """
 
     path: str
@@ -57,6 +58,7 @@ class Source:
     warnings: tuple[str, ...] = ()
     stamp: tuple[int, int] = (0, 0)
     field: Any = None
+    packed: bool = False
 
 
 def check_file(path: str) -> tuple[int, int]:

@@ -85,6 +85,7 @@ class Trajectory:
     read : ``read(size)`` iterates over :class:`Frames` of at most ``size`` frames
     field : :class:`koopman_cli.io.fieldruns.FieldRun` for kind "field": geometry, times and
         blocks of cells; ``names`` is then empty and a frame is a row of all cells
+    packed : whether columns are stored as other numbers, with a scale and an offset
     """
 
     label: str
@@ -100,6 +101,7 @@ class Trajectory:
     topology: Any = None
     warnings: tuple[str, ...] = ()
     field: Any = None
+    packed: bool = False
 
 
 @dataclass(frozen=True)
