@@ -304,6 +304,8 @@ def _result(sums: Sums, source: Mapped) -> BlockMoments:
         plan.stop,
         plan.frames,
         float(np.finfo(source.stream.dtype).eps),
+        # Functions that are no orthonormal coordinates yet say what makes them so.
+        getattr(source.function, "later", None),
     )
 
 

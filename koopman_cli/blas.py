@@ -88,11 +88,13 @@ def add_product(
     )
 
 
-def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+def product(
+    a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None, keep: float = 0.0
+) -> NDArray[Any]:
     """``a @ b`` of matrices (p, n) and (n, q) of one type, by the library of scipy's factors.
 
     Rows or columns of each are contiguous, as those of a matrix, its transpose or a part of it;
-    rows of ``out`` (p, q) are.
+    rows of ``out`` (p, q) are. With ``out``, ``keep`` times what it held is added.
 
     >>> a = np.arange(6.0).reshape(2, 3)
     >>> bool((product(a, a.T) == a @ a.T).all())
@@ -110,8 +112,9 @@ def product(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any] | None = None) -
         # The distance of rows means nothing where there is one.
         passed += [matrix, max(stride(rows, a.dtype) if len(rows) > 1 else 1, rows.shape[1], 1)]
     call(
-        "gemm", a.dtype, *options, q, p, n, 1.0, *passed, 0.0, out, max(stride(out, a.dtype), q, 1)
-    )
+        "gemm", a.dtype, *options, q, p, n, 1.0, *passed, float(keep), out,
+        max(stride(out, a.dtype), q, 1),
+    )  # fmt: skip
     return out
 
 

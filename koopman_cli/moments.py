@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.errors import SupportError
+from koopman_cli.products import affine, augment, congruence, products
+from koopman_cli.triangular import LowerTriangular
 
 Matrix = NDArray[np.float64]
 
@@ -47,6 +49,8 @@ class Moments:
 
     xx, xy, yy : (d+1, d+1) sums of products of z = [(x - shift) * scale, 1]
     shift, scale : (d,)
+    later : (q, q) lower triangular; multiplied by it, the last q functions are orthonormal
+        coordinates as the others are. None where all are, or where that means nothing
 
     Examples
     --------
@@ -62,6 +66,7 @@ class Moments:
     yy: Matrix
     shift: Matrix
     scale: Matrix
+    later: Matrix | None = None
 
     @classmethod
     def of_pairs(
@@ -114,18 +119,44 @@ class Moments:
         ratio = scale / self.scale
         transform = np.diag(np.append(ratio, 1.0))
         transform[-1, :-1] = (self.shift - shift) * scale
-        return Moments(*_congruence(self, transform), shift, scale)
+        xx, xy, yy = congruence((self.xx, self.xy, self.yy), transform)
+        return replace(self, xx=xx, xy=xy, yy=yy, shift=shift, scale=scale)
 
     def symmetrized(self) -> Moments:
         """Moments of the pairs taken in both directions (reversible estimate), halved."""
         same = (self.xx + self.yy) / 2
         return replace(self, xx=same, xy=(self.xy + self.xy.T) / 2, yy=same)
 
+    def orthonormal(self) -> Moments:
+        """Moments of orthonormal coordinates, where the last functions are none yet."""
+        if self.later is None:
+            return self
+        at = len(self.shift) - len(self.later)
+        step = LowerTriangular(self.later / self.scale[at:])
+        scale, shift = self.scale.copy(), self.shift.copy()
+        scale[at:], shift[at:] = 1.0, self.later @ shift[at:]
+        made: dict[int, Matrix] = {}
+        # xx and yy may be one matrix.
+        for part in (self.xx, self.xy, self.yy):
+            if id(part) not in made:
+                made[id(part)] = found = part.copy()
+                step.times(found[:, at:-1])
+                step.times_columns(found[at:-1])
+        xx, xy, yy = (made[id(part)] for part in (self.xx, self.xy, self.yy))
+        return Moments(xx, xy, yy, shift, scale)
+
+    def of_functions(self, coefficients: Matrix) -> Matrix:
+        """Coefficients (d, k) of these functions, from those of orthonormal coordinates."""
+        if self.later is None:
+            return coefficients
+        at = len(self.shift) - len(self.later)
+        return np.concatenate([coefficients[:at], self.later.T @ coefficients[at:]])
+
     def projected(self, origin: Matrix, functions: Matrix) -> Moments:
         """Moments of f = (x - origin) @ functions, in k functions (d, k)."""
-        transform = _affine(self.shift, self.scale, origin, functions)
+        transform = affine(self.shift, self.scale, origin, functions)
         k = functions.shape[1]
-        return Moments(*_congruence(self, transform), np.zeros(k), np.ones(k))
+        return Moments(*congruence((self.xx, self.xy, self.yy), transform), np.zeros(k), np.ones(k))
 
     def covariances(self, *, center: bool = True) -> Covariances:
         """Second moments divided by n, about their means or about the origin of x."""
@@ -147,40 +178,6 @@ class Moments:
         return c
 
 
-def _affine(shift: Matrix, scale: Matrix, origin: Matrix, functions: Matrix) -> Matrix:
-    """T with [f, 1] = [z, 1] T for f = (x - origin) @ functions."""
-    scaled = functions / scale[:, None]
-    transform = np.zeros((len(scale) + 1, functions.shape[1] + 1))
-    transform[:-1, :-1] = scaled
-    transform[-1, :-1] = ((shift - origin) * scale) @ scaled
-    transform[-1, -1] = 1.0
-    return transform
-
-
-def _congruence(m: Moments, transform: Matrix) -> tuple[Matrix, Matrix, Matrix]:
-    xx, xy, yy = (transform.T @ part @ transform for part in (m.xx, m.xy, m.yy))
-    return xx, xy, yy
-
-
-def augment(x: NDArray[Any], shift: Matrix, scale: Matrix, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Frames x (n, d) to z = [(x - shift) * scale, 1]."""
-    z = np.empty((len(x), x.shape[1] + 1), dtype)
-    z[:, -1] = 1
-    np.subtract(x, shift, out=z[:, :-1], casting="same_kind")
-    z[:, :-1] *= scale
-    return z
-
-
-def products(
-    zx: NDArray[Any], zy: NDArray[Any], weights: NDArray[Any] | None = None
-) -> tuple[Matrix, Matrix, Matrix]:
-    """(xx, xy, yy) of augmented pairs, optionally weighted by pair."""
-    wx, wy = (zx, zy) if weights is None else (zx * weights[:, None], zy * weights[:, None])
-    parts = (wx.T @ zx, wx.T @ zy, wy.T @ zy)
-    xx, xy, yy = (np.asarray(p, np.float64) for p in parts)
-    return xx, xy, yy
-
-
 @dataclass(frozen=True)
 class BlockMoments:
     """Moments per block and per boundary between blocks, for one or several lags.
@@ -197,6 +194,7 @@ class BlockMoments:
         that runs on through further short trajectories counts on through them
     frames : number of frames behind all of it
     eps : resolution of the input (machine epsilon of its dtype)
+    later : as of :class:`Moments`
     """
 
     lags: tuple[int, ...]
@@ -211,6 +209,7 @@ class BlockMoments:
     stop: NDArray[np.int64]
     frames: int
     eps: float = 2.0**-52
+    later: Matrix | None = None
 
     @property
     def n_blocks(self) -> int:
@@ -220,7 +219,7 @@ class BlockMoments:
     def _sum(self, regions: NDArray[Any] | slice, lag: int | None) -> Moments:
         i = self.lags.index(lag) if lag is not None else 0
         xx, xy, yy = (_added(part[i], regions) for part in (self.xx, self.xy, self.yy))
-        return Moments(xx, xy, yy, self.shift, self.scale)
+        return Moments(xx, xy, yy, self.shift, self.scale, self.later)
 
     def total(self, lag: int | None = None) -> Moments:
         """Moments of all pairs: blocks and boundaries."""
@@ -263,10 +262,11 @@ class BlockMoments:
     def projected(self, origin: Matrix, functions: Matrix, plus: Any = 0.0) -> BlockMoments:
         """Block moments of k functions f = (x - origin) @ functions + plus."""
         k = functions.shape[1]
-        t = _affine(self.shift, self.scale, origin, functions)
+        t = affine(self.shift, self.scale, origin, functions)
         t[-1, :-1] += plus
         xx, xy, yy = (t.T @ (part @ t) for part in (self.xx, self.xy, self.yy))
-        return replace(self, xx=xx, xy=xy, yy=yy, shift=np.zeros(k), scale=np.ones(k))
+        zero, one = np.zeros(k), np.ones(k)
+        return replace(self, xx=xx, xy=xy, yy=yy, shift=zero, scale=one, later=None)
 
     def merged(self, min_frames: float) -> BlockMoments:
         """Join neighbouring blocks until each spans at least ``min_frames``.
@@ -369,7 +369,8 @@ class BlockMoments:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Plain arrays, for storage."""
-        return {f.name: np.asarray(getattr(self, f.name)) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> BlockMoments:

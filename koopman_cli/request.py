@@ -238,11 +238,11 @@ def _content(ranges: list[NDArray[np.int64]] | None) -> Any:
 
 def _leading(function: Lifted, total: Moments, ridge: float) -> Lifted:
     """A lift in the directions of its covariance above the ridge, at most 200 of them."""
-    raw = total.covariances()
-    c00 = raw.c00 / np.outer(total.scale, total.scale)
+    coordinates = total.orthonormal()
+    c00 = coordinates.covariances().c00 / np.outer(coordinates.scale, coordinates.scale)
     count = len(c00)
     values, vectors = scipy.linalg.eigh(
         c00, subset_by_index=[max(0, count - FLOOR_DIRECTIONS), count - 1]
     )
-    kept = vectors[:, values > ridge]
+    kept = total.of_functions(vectors[:, values > ridge])
     return kept.shape[1], lambda x: function[1](x) @ kept

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.blocks import Segment
-from koopman_cli.moments import products
+from koopman_cli.products import products
 from koopman_cli.sums import Piece, Sums, Unit
 from koopman_cli.window import Window
 from koopman_cli.workers import Buffers, Workers

@@ -19,6 +19,8 @@ class LowerTriangular:
     >>> rows = np.array([[1.0, 1.0], [0.0, 1.0]])
     >>> LowerTriangular(lower).times(rows).tolist()
     [[2.0, 4.0], [0.0, 3.0]]
+    >>> LowerTriangular(lower).times_columns(np.array([[1.0, 0.0], [1.0, 1.0]])).tolist()
+    [[2.0, 0.0], [4.0, 3.0]]
     """
 
     def __init__(self, matrix: NDArray[Any]) -> None:
@@ -34,6 +36,17 @@ class LowerTriangular:
             stride(rows, dtype),
         )  # fmt: skip
         return rows
+
+    def times_columns(self, columns: NDArray[Any]) -> NDArray[Any]:
+        """Columns (m, n), whose rows are contiguous, become matrix @ columns."""
+        m, n = columns.shape
+        dtype = self.matrix.dtype
+        # In Fortran's order columns are rows: B := B A' with A lower.
+        call(
+            "trmm", dtype, b"R", b"L", b"T", b"N", n, m, 1.0, self.matrix, m, columns,
+            stride(columns, dtype),
+        )  # fmt: skip
+        return columns
 
 
 def divide(columns: NDArray[Any], lower: NDArray[Any]) -> None:

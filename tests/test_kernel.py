@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.signal import lfilter
@@ -12,7 +14,7 @@ from koopman_cli.errors import ResourceError, SupportError, UsageError
 from koopman_cli.estimate import estimate
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lifts import apply, evaluator
-from koopman_cli.lifts.kernel import Basis, kernel_lift
+from koopman_cli.lifts.kernel import Basis, function, kernel_lift
 from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, parse_kernel
 from koopman_cli.models.restrict import Reduction
 from koopman_cli.models.solve import solve
@@ -36,8 +38,13 @@ def kernel_of(text: str, names: tuple[str, ...] = ("a", "b")) -> Kernel:
 
 def moments_of(x: np.ndarray, kernel: Kernel, basis: Basis | None = None) -> Moments:
     """Moments at lag 1 of the kernel lift, by default with all frames as landmarks."""
-    phi = apply(kernel_lift(x, kernel, basis or Basis(len(x))), x)
-    return Moments.of_pairs(phi[:-1], phi[1:])
+    return of_lift(kernel_lift(x, kernel, basis or Basis(len(x))), x)
+
+
+def of_lift(lift, x: np.ndarray) -> Moments:
+    """Moments at lag 1 of a kernel lift, which say what makes coordinates of its functions."""
+    phi = apply(lift, x)
+    return replace(Moments.of_pairs(phi[:-1], phi[1:]), later=function(lift).later)
 
 
 def distance(found: np.ndarray, wanted: np.ndarray) -> float:
@@ -146,8 +153,7 @@ def test_repeated_frames_are_left_out():
     kernel = kernel_of("laplacian@1.0")
     lift = kernel_lift(np.concatenate([x, x]), kernel, Basis(300))
     assert lift.settings["repeated"] == 150
-    phi, once = apply(lift, x), moments_of(x, kernel)
-    twice = Moments.of_pairs(phi[:-1], phi[1:]) * 2.0
+    twice, once = of_lift(lift, x) * 2.0, moments_of(x, kernel)
     both = [solve(m, "svd", reduction=Reduction(1e-3)).singular_values[:5] for m in (twice, once)]
     np.testing.assert_allclose(*both, rtol=0, atol=1e-8)
 

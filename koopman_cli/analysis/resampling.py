@@ -33,6 +33,7 @@ class Totals:
     yy: Matrix
     shift: Matrix
     scale: Matrix
+    later: Matrix | None = None
 
     @classmethod
     def of(cls, blocks: BlockMoments, step: float = STEP) -> Totals:
@@ -44,8 +45,8 @@ class Totals:
             value: Matrix = np.concatenate([total[None], total + moved, total - moved])
             return value
 
-        parts = [sums(part) for part in (blocks.xx, blocks.xy, blocks.yy)]
-        return cls(blocks.lags, parts[0], parts[1], parts[2], blocks.shift, blocks.scale)
+        xx, xy, yy = (sums(part) for part in (blocks.xx, blocks.xy, blocks.yy))
+        return cls(blocks.lags, xx, xy, yy, blocks.shift, blocks.scale, blocks.later)
 
     def raw(self) -> tuple[Matrix, Matrix, Matrix]:
         """xx, xy, yy about zero in the units of the functions."""
@@ -59,7 +60,7 @@ class Totals:
         """The same one by one, at one of the lags."""
         i = 0 if lag is None else self.lags.index(lag)
         rows = zip(self.xx[:, i], self.xy[:, i], self.yy[:, i], strict=True)
-        return [Moments(xx, xy, yy, self.shift, self.scale) for xx, xy, yy in rows]
+        return [Moments(*row, self.shift, self.scale, self.later) for row in rows]
 
 
 def each(statistic: Callable[[Moments], Matrix]) -> Callable[[Totals], Matrix]:

@@ -3,7 +3,9 @@
 Landmarks z_j with K_zz = L L' (pivoted Cholesky) give phi(x) = L^-1 [k(z_1, x), ...]. Their
 inner product is the Nystrom approximation of k, exact at the landmarks, so with all frames as
 landmarks linear algebra on phi is kernel algebra on all frames, and the length of a vector of
-coefficients is the norm of its function in the space of the kernel.
+coefficients is the norm of its function in the space of the kernel. Of many landmarks the lift
+evaluates functions that span the same, of which :meth:`Moments.orthonormal` makes phi
+(:mod:`koopman_cli.lifts.deferred`).
 
 Random Fourier features phi(x) = [cos w_j.x, sin w_j.x] / sqrt(count), with w_j drawn from the
 spectral density of a stationary kernel, have that product on average.
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.blas import product
 from koopman_cli.errors import SupportError, UsageError
+from koopman_cli.lifts.deferred import Split, first_landmarks, joined
 from koopman_cli.lifts.kernelfunctions import Evaluator, Kernel, diagonal, embed, parse_kernel
 from koopman_cli.lifts.landmarks import landmarks_with_factor
 from koopman_cli.linalg import power_of_two
@@ -75,7 +78,8 @@ def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
     -------
     Lift
         ``settings["error"]``: relative error of the kernel matrix of sample frames,
-        ||K - Phi Phi'||_F / ||K||_F; ``settings["repeated"]``: landmarks that repeat others.
+        ||K - Phi Phi'||_F / ||K||_F; ``settings["repeated"]``: landmarks that repeat others;
+        ``settings["first"]``: functions that are coordinates of phi as they are.
 
     Raises
     ------
@@ -89,7 +93,7 @@ def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
     >>> x = np.random.default_rng(0).uniform(-1, 1, (60, 2))
     >>> kernel = Kernel(parse_kernel("gaussian@0.5", ["x", "y"]))
     >>> lift = kernel_lift(x, kernel, Basis(60))
-    >>> phi = evaluate(lift, x)
+    >>> phi = coordinates(lift, x)
     >>> bool(np.abs(phi @ phi.T - Evaluator(kernel, x)(x)).max() < 1e-9)
     True
     """
@@ -99,16 +103,16 @@ def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
     kernel = with_bandwidths(kernel, judged)
     _check_spread(kernel, judged, basis.floor)
     make = _random_features if basis.method == "fourier" else _against_landmarks
-    arrays, repeated = make(kernel, x, basis)
+    arrays, told = make(kernel, x, basis)
     if kernel.stationary and "landmarks" in arrays:
         _check_neighbours(kernel, arrays["landmarks"], judged)
     shared = {"degree": kernel.degree, "offset": kernel.offset, "period": kernel.period}
     settings: dict[str, Any] = {
         "kernel": kernel.text,
         "method": basis.method,
-        "repeated": repeated,
         "columns": x.shape[1],
         **shared,
+        **told,
     }
     width = arrays["transform" if "transform" in arrays else "frequencies"].shape[1]
     kind = "random feature" if basis.method == "fourier" else "landmark"
@@ -121,7 +125,7 @@ def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
 
 def _against_landmarks(
     kernel: Kernel, x: Matrix, basis: Basis
-) -> tuple[dict[str, NDArray[Any]], int]:
+) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
     step = max(1, len(x) // (basis.candidates * basis.count))
     candidates = x[::step] if basis.method == "cholesky" and basis.count < len(x) else x
     chosen, lower = landmarks_with_factor(kernel, candidates, basis.count, basis.method, basis.seed)
@@ -131,7 +135,10 @@ def _against_landmarks(
         lower, order, rank, _ = _pivoted_cholesky(Evaluator(kernel, points)(points))
         points = points[order]
     inverse = scipy.linalg.lapack.dtrtri(lower, lower=1)[0]
-    return {"landmarks": points, "transform": np.triu(inverse.T)}, len(chosen) - rank
+    inverse, lower = np.tril(inverse), np.tril(lower)
+    first = first_landmarks(inverse, lower)
+    arrays = {"landmarks": points, "transform": joined(inverse, lower, first)}
+    return arrays, {"repeated": len(chosen) - rank, "first": first}
 
 
 def _pivoted_cholesky(matrix: Matrix) -> tuple[Matrix, NDArray[np.int64], int, int]:
@@ -143,7 +150,7 @@ def _pivoted_cholesky(matrix: Matrix) -> tuple[Matrix, NDArray[np.int64], int, i
 
 def _random_features(
     kernel: Kernel, x: Matrix, basis: Basis
-) -> tuple[dict[str, NDArray[Any]], int]:
+) -> tuple[dict[str, NDArray[Any]], dict[str, int]]:
     if not kernel.stationary:
         raise UsageError(
             "random Fourier features need a stationary kernel, which polynomial is not",
@@ -159,7 +166,7 @@ def _random_features(
         if freedom is not None:
             draws /= np.sqrt(rng.chisquare(freedom, draws.shape[1]) / freedom)
         rows.append(draws)
-    return {"frequencies": np.concatenate(rows)}, 0
+    return {"frequencies": np.concatenate(rows)}, {"repeated": 0}
 
 
 def with_bandwidths(kernel: Kernel, x: Matrix) -> Kernel:
@@ -217,7 +224,7 @@ def _widths(kernel: Kernel) -> str:
 
 def approximation_error(lift: Lift, kernel: Kernel, x: Matrix) -> float:
     """||K - Phi Phi'||_F / ||K||_F of frames x (n, d)."""
-    exact, phi = Evaluator(kernel, x)(x), evaluate(lift, x)
+    exact, phi = Evaluator(kernel, x)(x), coordinates(lift, x)
     # Sums of squares, since the norms of numpy are products of its BLAS.
     missing = exact - product(phi, phi.T)
     return float(np.sqrt(np.sum(missing * missing) / np.sum(exact * exact)))
@@ -241,52 +248,73 @@ def function(lift: Lift, device: Any = None, *, single: bool = False) -> Callabl
     single : bool
         Evaluate in float32 where the landmarks are independent enough for it (numpy only).
     """
-    arrays: dict[str, Any] = {
-        name: lift.arrays[name]
-        for name in ("landmarks", "transform", "frequencies")
-        if name in lift.arrays
-    }
-    kernel = kernel_of(lift)
-    if device is not None:
-        return _on_device(kernel, arrays, device)
+    kernel, arrays = kernel_of(lift), lift.arrays
     if "frequencies" in arrays:
-        return _waves(kernel, arrays["frequencies"])
+        return _waves(kernel, _on(device, arrays["frequencies"]))
+    split = Split.of(arrays["transform"], int(lift.settings.get("first", len(lift.names))))
+    if device is not None:
+        return _OnDevice(
+            Evaluator(kernel, _on(device, arrays["landmarks"])),
+            _on(device, split.head.T), _on(device, split.known.T), split.later,
+        )  # fmt: skip
     # The rounding of k grows by the largest 1 / pivot.
     fine = np.diag(arrays["transform"]).max() <= STEEPEST_SINGLE
     dtype = np.float32 if single and fine and kernel.stationary else np.float64
-    values = Evaluator(kernel, arrays["landmarks"].astype(dtype))
-    return _Against(values, LowerTriangular(arrays["transform"].T.astype(dtype)), dtype)
+    return _Against(
+        Evaluator(kernel, arrays["landmarks"].astype(dtype)),
+        LowerTriangular(split.head.astype(dtype)), split.known.astype(dtype), split.later, dtype,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Against:
-    """Phi(x) = L^-1 k(landmarks, x) of rows x; the triangular product is in place."""
+    """[phi_1, r] of rows x (n, d), products in place; ``later`` makes phi_2 of sums of r."""
 
     values: Evaluator
-    inverse: LowerTriangular
+    head: LowerTriangular
+    known: NDArray[Any]
+    later: Matrix | None
     dtype: Any
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
-        phi = np.empty((len(x), len(self.inverse.matrix)), self.dtype)
+        phi = np.empty((len(x), len(self.head.matrix) + len(self.known)), self.dtype)
         self.into(x, phi)
         return phi
 
     def into(self, x: NDArray[Any], out: NDArray[Any]) -> None:
         """The same into rows of an array."""
+        first = len(self.head.matrix)
         self.values.into(np.asarray(x, self.dtype), out)
-        self.inverse.times(out)
+        phi = self.head.times(out[:, :first])
+        if len(self.known):
+            product(phi, self.known.T, out[:, first:], keep=1.0)
 
 
-def _on_device(kernel: Kernel, arrays: dict[str, Any], device: Any) -> Callable[[Any], Any]:
+@dataclass(frozen=True)
+class _OnDevice:
     """The same with torch tensors, in float64."""
+
+    values: Evaluator
+    head: Any
+    known: Any
+    later: Matrix | None
+
+    def __call__(self, x: Any) -> Any:
+        import torch
+
+        k = self.values(_on(self.head.device, x))
+        first = len(self.head)
+        phi = k[:, :first] @ self.head
+        return torch.cat([phi, k[:, first:] + phi @ self.known], dim=1)
+
+
+def _on(device: Any, array: Any) -> Any:
+    """An array as a tensor in float64, or as it is without a device."""
+    if device is None:
+        return array
     import torch
 
-    options: dict[str, Any] = {"dtype": torch.float64, "device": device}
-    arrays = {name: torch.as_tensor(a, **options) for name, a in arrays.items()}
-    if "frequencies" in arrays:
-        return _waves(kernel, arrays["frequencies"])
-    values = Evaluator(kernel, arrays["landmarks"])
-    return lambda x: values(torch.as_tensor(x, **options)) @ arrays["transform"]
+    return torch.as_tensor(np.ascontiguousarray(array), dtype=torch.float64, device=device)
 
 
 def _waves(kernel: Kernel, frequencies: Any) -> Callable[[Any], Any]:
@@ -308,3 +336,13 @@ def evaluate(lift: Lift, x: NDArray[Any]) -> Matrix:
     """Evaluate the lift on frames (n, d), giving (n, m) in float64."""
     value: Matrix = function(lift)(x)
     return value
+
+
+def coordinates(lift: Lift, x: NDArray[Any]) -> Matrix:
+    """Orthonormal coordinates phi (n, m) of frames (n, d), in float64."""
+    found = function(lift)
+    phi: Matrix = found(x)
+    later = getattr(found, "later", None)
+    if later is not None:
+        phi[:, -len(later) :] = product(phi[:, -len(later) :], later.T)
+    return phi

@@ -166,6 +166,12 @@ def solve(
     (2, True)
     """
     source = moments.symmetrized() if solver == "reversible" else moments
+    if moments.later is not None:
+        found = solve(
+            source.orthonormal(), solver, center=center, rtol=rtol, eps=eps, operator=operator,
+            reduction=reduction,
+        )  # fmt: skip
+        return _in_functions(found, source, center=center)
     moving = _supported(source, eps)
     raw = source.covariances(center=center)
     if not center:
@@ -219,6 +225,15 @@ def _assembled(
         mean_y=source.mean_y if center else zero,
         moving=moving,
     )
+
+
+def _in_functions(found: Solution, source: Moments, *, center: bool) -> Solution:
+    """A solution in orthonormal coordinates as one in the functions that they are made of."""
+    left = source.of_functions(found.left)
+    right = left if found.right is found.left else source.of_functions(found.right)
+    zero = np.zeros(len(source.shift))
+    means = (source.mean_x, source.mean_y) if center else (zero, zero)
+    return replace(found, left=left, right=right, mean_x=means[0], mean_y=means[1])
 
 
 def _in_units(operator: Operator, scale: Matrix) -> Operator:
