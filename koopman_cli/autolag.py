@@ -29,19 +29,73 @@ OF_WINDOWS = (
 UNWEIGHTED = "of frames without weights"
 
 
+class LagChoice:
+    """The one rule of ``--lag auto``: its grid of lags, their timescales, and the lag taken.
+
+    Delay windows are not symmetric in time, and coherent where they overlap: their lags begin
+    beyond the window, and their timescales are those of C00^+ C01.
+
+    Parameters
+    ----------
+    stream : FeatureStream
+    request : Request
+        Of the family whose timescales choose.
+    width : int
+        Functions of its lift.
+    lags : tuple of int, optional
+        In frames; a grid up to a fiftieth of the longest trajectory by default.
+    """
+
+    def __init__(
+        self, stream: FeatureStream, request: Request, width: int, lags: tuple[int, ...] = ()
+    ) -> None:
+        longest = max(int(b - a) for part in stream.segments for a, b in part)
+        # Each lag costs one product; very wide features get every second lag only.
+        grid = lag_grid(longest, fine=stream.n_frames * width**2 * 20 < 1e12)
+        self.request = request
+        self.windowed = stream.window > 0 and request.solver != "eig"
+        self.lags = lags or (beyond(stream.window, grid) if self.windowed else grid)
+        self.width = width
+        self.rows: dict[int, np.ndarray] = {}
+
+    def see(
+        self, lag: int, total: Moments, how: tuple[str, float], solution: Solution | None = None
+    ) -> None:
+        """Take the timescales of one lag; ``solution`` of the request itself, if it is known.
+
+        ``how`` is the precision of the moments, and the machine epsilon of the input.
+        """
+        if lag not in self.lags:
+            return
+        if self.windowed and self.request.settings.algebraic:
+            solution = _one_way(self.request, total, *how)
+        self.rows[lag] = _times(solution or self.request.solve(total, *how), lag)
+
+    def scan(self) -> LagScan | None:
+        """The lag taken, None until every lag of the grid was seen."""
+        if not set(self.lags) <= set(self.rows):
+            return None
+        rows = np.array([self.rows[lag] for lag in self.lags])
+        scan = choose_lag(self.lags, rows[:, : min(MAX_DIM, self.width)])
+        told = [scan.reason]
+        if self.windowed:
+            told.append(OF_WINDOWS)
+        if self.request.reweights:
+            told.append(UNWEIGHTED)
+        return replace(scan, reason=", ".join(told))
+
+
 def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = ()) -> LagScan:
     """Implied timescales over a grid of lags, and the lag taken from them.
 
-    One reading where the moments of all lags fit into memory together. Delay windows are not
-    symmetric in time, and coherent where they overlap: their lags begin beyond the window, and
-    their timescales are those of C00^+ C01.
+    One reading where the moments of all lags fit into memory together.
 
     Parameters
     ----------
     stream : FeatureStream
     request : Request
     lags : tuple of int, optional
-        In frames; a grid up to a fiftieth of the longest trajectory by default.
+        In frames; the grid of :class:`LagChoice` by default.
 
     Examples
     --------
@@ -50,37 +104,24 @@ def scan_lags(stream: FeatureStream, request: Request, lags: tuple[int, ...] = (
     >>> scan_lags(FeatureStream.from_arrays(x), Request.of("tica")).chosen
     1
     """
-    longest = max(int(b - a) for part in stream.segments for a, b in part)
     request = request.for_lags()
     lift = request.lift(stream)
     function = evaluator(lift)
     width = function[0] if function else stream.n_features
-    # Each lag costs one product; very wide features get every second lag only.
-    fine = stream.n_frames * width**2 * 20 < 1e12
-    windowed = stream.window > 0 and request.solver != "eig"
-    grid = lag_grid(longest, fine=fine)
-    lags = lags or (beyond(stream.window, grid) if windowed else grid)
+    choice = LagChoice(stream, request, width, lags)
     plan = plan_blocks(
-        stream.segments, lags, width, n_blocks=1, window=stream.window, origins=stream.origins
-    )
+        stream.segments, choice.lags, width, n_blocks=1, window=stream.window,
+        origins=stream.origins,
+    )  # fmt: skip
     turns = accumulate_turns(stream, plan, limit=SCAN_BYTES, **request.how(lift, stream))
-    rows, readings = [], 0
+    readings = 0
     for moments, precision in turns:
         readings += 1
         for lag in moments.lags:
-            total = moments.total(lag)
-            if windowed and request.settings.algebraic:
-                solution = _one_way(request, total, precision, moments.eps)
-            else:
-                solution = request.solve(total, precision, moments.eps)
-            rows.append(_times(solution, lag))
-    scan = choose_lag(lags, np.array(rows)[:, : min(MAX_DIM, width)])
-    told = [scan.reason]
-    if windowed:
-        told.append(OF_WINDOWS)
-    if request.reweights:
-        told.append(UNWEIGHTED)
-    return replace(scan, reason=", ".join(told), readings=readings)
+            choice.see(lag, moments.total(lag), (precision, moments.eps))
+    scan = choice.scan()
+    assert scan is not None
+    return replace(scan, readings=readings)
 
 
 def _one_way(request: Request, total: Moments, precision: str, eps: float) -> Solution:

@@ -20,6 +20,7 @@ from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.analysis.windows import CURE, ONE_WAY
+from koopman_cli.autolag import LagChoice
 from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
 from koopman_cli.bound import reweighted
 from koopman_cli.errors import SupportError
@@ -31,7 +32,7 @@ from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments
 from koopman_cli.nouns import counted
 from koopman_cli.request import Request
-from koopman_cli.types import Lag, Lift
+from koopman_cli.types import Lag, LagScan, Lift
 from koopman_cli.units import make_lag
 from koopman_cli.workers import threads_for
 
@@ -56,6 +57,8 @@ class LagBands:
     together : per lag, modes (from 0) that cannot be told apart and share one interval
     converged : index of the first lag from which the leading timescales are constant within
         their intervals, or None
+    auto : the lag that ``koopman fit --lag auto`` takes, None where the scan does not hold its
+        lags or the family chooses otherwise
     """
 
     model: str
@@ -71,6 +74,7 @@ class LagBands:
     reason: str
     readings: int
     warnings: tuple[str, ...] = ()
+    auto: LagScan | None = None
 
 
 def scan_timescales(
@@ -105,11 +109,13 @@ def scan_timescales(
     ordered = sorted(set(lags))
     rows, estimates, together, failed = [], [], [], _Failures()
     readings, once_only = 0, HeldOnce(in_time=request.settings.refines)
+    choice: LagChoice | None = None
     for turn in _moments(stream, request, ordered):
         readings += turn.readings
+        choice = choice or LagChoice(stream, request, turn.blocks.xx.shape[-1] - 1)
         try:
             with threads_for(turn.blocks.xx.shape[-1]):
-                row, found, groups = _at_lag(request, turn, count, once_only)
+                row, found, groups = _at_lag(request, turn, count, (once_only, choice))
         except SupportError as error:
             row, found, groups = _nothing(turn.blocks, count)
             failed.add(turn.lag, error)
@@ -147,7 +153,14 @@ def scan_timescales(
         reason,
         readings,
         tuple(warnings),
+        choice.scan() if choice and _chooses(stream, request) else None,
     )
+
+
+def _chooses(stream: FeatureStream, request: Request) -> bool:
+    """Whether a fit of this family takes its lag from timescales as they are scanned here."""
+    same = request.for_lags().settings == request.settings
+    return same and not request.reweights and stream.field is None
 
 
 class _AsymmetricError(SupportError):
@@ -300,13 +313,17 @@ def _nothing(blocks: BlockMoments, count: int) -> _AtLag:
     return row, found, ()
 
 
-def _at_lag(request: Request, turn: _Turn, count: int, once_only: HeldOnce) -> _AtLag:
+def _at_lag(
+    request: Request, turn: _Turn, count: int, watching: tuple[HeldOnce, LagChoice]
+) -> _AtLag:
     """Timescales of one lag with their bands."""
+    once_only, choice = watching
     if turn.refused is not None:
         raise turn.refused
     lag, blocks = turn.lag, turn.blocks
     total = blocks.total()
     solution = request.solve(total, turn.precision, blocks.eps)
+    choice.see(lag, total, (turn.precision, blocks.eps), solution)
     merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
     row, nothing, _ = _nothing(blocks, count)
     nothing = replace(nothing, reliable=unreliable is None)

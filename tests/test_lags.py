@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_support import done, relaxing, run
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from koopman_cli.io import open_trajectories
 from koopman_cli.models.solve import solve
 from koopman_cli.moments import Moments
 from koopman_cli.request import Request
+from koopman_cli.store import load_result
 from koopman_cli.types import ReadOptions, no_progress
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
@@ -284,3 +286,44 @@ def test_prinz_modes_are_resolved():
     times = [mode.timescale.value for mode in result.modes]
     exact = -1 / np.log(PRINZ.eigenvalues(1, 3).real)
     assert times == pytest.approx(exact, rel=0.15)
+
+
+PRINZ_FIT = ("--ensemble", "--dt", "0.05", "--model", "edmd", "--set", "basis=gaussians")
+
+SCANNED = {
+    "AR(1)": ("--model", "tica"),
+    "AR(1) by its singular values": ("--model", "vamp"),
+    "AR(1) under noise": ("--model", "tica"),
+    "windows": ("--model", "tica", "--features", "delays:3"),
+    "prinz": PRINZ_FIT,
+    "ala2": (),
+}
+
+
+@pytest.mark.parametrize("case", SCANNED)
+def test_timescales_names_the_lag_that_a_fit_takes(case, tmp_path):
+    """``koopman timescales`` and ``koopman fit`` tell one lag, one verdict and one reason."""
+    if case in ("prinz", "ala2"):
+        paths = sorted(map(str, (SAMPLES / case).glob("*.npy" if case == "prinz" else "run*.h5")))
+    else:
+        data = relaxing(10_000, seed=1, memory=(0.98, 0.8))
+        if case.endswith("noise"):
+            data += 3 * np.random.default_rng(2).standard_normal(data.shape)
+        np.save(tmp_path / "x.npy", data)
+        paths = [str(tmp_path / "x.npy")]
+    told = done("timescales", *paths, *SCANNED[case], "-o", tmp_path / "scan", "--json").json
+    assert run("fit", *paths, *SCANNED[case], "-o", tmp_path / "run", "--dim", "1").code == 0
+    result = load_result(tmp_path / "run" / "model.h5")
+    scan = result.lag_scan
+    assert told["auto"]["lag"]["frames"] == result.model.lag.frames == scan.chosen
+    assert told["auto"]["converged"] == scan.converged == (case != "AR(1) under noise")
+    assert told["auto"]["reason"] == scan.reason
+
+
+def test_scans_that_do_not_hold_the_grid_name_no_lag(tmp_path):
+    """Lags of one's own, and families whose fit asks another, tell nothing of ``--lag auto``."""
+    np.save(tmp_path / "x.npy", relaxing(4000))
+    args = ("timescales", tmp_path / "x.npy", "--json", "--force", "-o", tmp_path / "scan")
+    assert done(*args, "--lag", "1,2,5").json["auto"] is None
+    assert done(*args, "--lag", "1:80").json["auto"] is not None
+    assert done(*args, "--model", "msm", "--set", "input=slow").json["auto"] is None

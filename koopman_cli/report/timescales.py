@@ -40,6 +40,11 @@ def _quantity(bands: LagBands, i: int, m: int) -> Quantity | None:
     return Quantity(float(value) * step, low, high, bands.lags[i].unit)
 
 
+def _lag(bands: LagBands, i: int) -> dict[str, Any]:
+    found = bands.lags[i]
+    return {"frames": found.frames, "value": found.value, "unit": found.unit}
+
+
 def document(bands: LagBands) -> dict[str, Any]:
     """The content of ``timescales.json``."""
 
@@ -48,30 +53,35 @@ def document(bands: LagBands) -> dict[str, Any]:
             return None
         return {"value": q.value, "low": q.low, "high": q.high, "unit": q.unit}
 
-    def lag(i: int) -> dict[str, Any]:
-        found = bands.lags[i]
-        return {"frames": found.frames, "value": found.value, "unit": found.unit}
-
     modes = range(bands.times.shape[1])
     rows = [
         {
-            "lag": lag(i),
+            "lag": _lag(bands, i),
             "timescales": [plain(_quantity(bands, i, m)) for m in modes],
             "reliable": bands.reliable[i],
             "together": [[m + 1 for m in group] for group in bands.together[i]],
         }
         for i in range(len(bands.lags))
     ]
-    converged = None if bands.converged is None else lag(bands.converged)
+    converged = None if bands.converged is None else _lag(bands, bands.converged)
     return {
         "schema": SCHEMA,
         "model": bands.model,
         "features": bands.features,
         "lags": rows,
         "converged": {"lag": converged, "reason": bands.reason},
+        "auto": _taken(bands),
         "readings": bands.readings,
         "warnings": list(bands.warnings),
     }
+
+
+def _taken(bands: LagBands) -> dict[str, Any] | None:
+    """The lag that a fit takes by itself."""
+    if bands.auto is None:
+        return None
+    (at,) = (i for i, lag in enumerate(bands.lags) if lag.frames == bands.auto.chosen)
+    return {"lag": _lag(bands, at), "converged": bands.auto.converged, "reason": bands.auto.reason}
 
 
 def csv_text(bands: LagBands) -> str:
@@ -197,6 +207,9 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
         else f"Constant from lag {lag_text(bands.lags[bands.converged])}: "
     )
     say(found + bands.reason)
+    if bands.auto is not None:
+        taken = next(lag for lag in bands.lags if lag.frames == bands.auto.chosen)
+        say(f"koopman fit --lag auto takes {lag_text(taken)}: {bands.auto.reason}")
     for warning in bands.warnings:
         say(f"Warning: {warning}", "yellow")
     if out is not None:
