@@ -180,7 +180,8 @@ class Bound:
             blocks = self._weighted(self.stream, lift, of_rest, blocks.eps, plan=self.plan)
             blocks = self._like_merged(blocks)
         train = blocks.sum_joined(rest)
-        bound = replace(self, merged=blocks, fixed=None)
+        # What solves the fold must not hold its blocks, which are large for wide lifts.
+        bound = replace(self, fixed=None)
         if self.fixed is not None:
             plain = bound.solve(train)
             fixed = self.request.refined(self.stream, lift, self.lag, plain, ranges)

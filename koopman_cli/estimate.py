@@ -227,6 +227,7 @@ def _scored(
         return solution if moments is total else bound.solve(moments)
 
     choice, warnings = None, list(found.warnings)
+    scores: tuple[Score, ...] = ()
     if dim is None and flow:
         # A flow is the sum of all its modes; fewer would not reconstruct it.
         dim = solution.rank
@@ -239,7 +240,9 @@ def _scored(
     elif dim > solution.rank:
         warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
     used = min(keep_pairs(solution.eigenvalues, min(dim, solution.rank)), solution.rank)
-    score = score_dims(total, solve, parts, [used], merged.n_blocks)[0]
+    # What was scored for the choice is not solved for again.
+    score = next((s for s in scores if s.dim == used), None)
+    score = score or score_dims(total, solve, parts, [used], merged.n_blocks)[0]
     notes, said = _about_folds(found, score, folds if test is None else None)
     said += _overfitted(found, score) if flow else ()
     return replace(

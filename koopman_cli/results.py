@@ -24,9 +24,9 @@ from koopman_cli.analysis.windows import NO_TIME as OF_WINDOWS
 from koopman_cli.diagnosis import Diagnosis, diagnose
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate, unsupported_flow
-from koopman_cli.features.stream import FeatureStream
+from koopman_cli.features.stream import FeatureStream, slice_frames
 from koopman_cli.flow.verdicts import flow_verdicts, noise_warnings
-from koopman_cli.lifts import apply
+from koopman_cli.lifts import apply, evaluator
 from koopman_cli.linalg import keep_pairs
 from koopman_cli.nouns import counted
 from koopman_cli.types import (
@@ -303,7 +303,14 @@ def _model(
 
 
 def project(model: Model, features: NDArray[Any]) -> NDArray[np.float64]:
-    """Slow functions of frames: psi(x) = (chi(x) - mean) left, (n, d) -> (n, k)."""
-    lifted = apply(model.lift, features)
-    value: NDArray[np.float64] = (np.asarray(lifted, np.float64) - model.mean) @ model.left
-    return value
+    """Slow functions of frames: psi(x) = (chi(x) - mean) left, (n, d) -> (n, k).
+
+    A few frames at a time are lifted, so that memory does not follow the width of the lift.
+    """
+    lift, found = evaluator(model.lift), np.empty((len(features), model.left.shape[1]))
+    step = slice_frames(len(model.mean))
+    for at in range(0, len(features), step):
+        part = features[at : at + step]
+        lifted = np.asarray(part if lift is None else lift[1](part), np.float64)
+        np.matmul(lifted - model.mean, model.left, out=found[at : at + step])
+    return found

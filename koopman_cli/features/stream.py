@@ -32,6 +32,15 @@ SLICE = 256
 CACHE_BYTES = 96 * 2**20
 
 
+def slice_frames(width: int, limit: int = SLICE_BYTES) -> int:
+    """Frames of which ``width`` float64 functions are small.
+
+    >>> slice_frames(1000), slice_frames(10)
+    (262, 26214)
+    """
+    return max(SLICE, limit // (8 * max(width, 1)))
+
+
 @dataclass(frozen=True)
 class FeatureStream:
     """Feature columns of one or several trajectories.
@@ -119,8 +128,7 @@ class FeatureStream:
         >>> [len(a) for a in FeatureStream.from_arrays(np.zeros((700, 2))).slices(0, 4, 2**14)]
         [512, 188]
         """
-        functions = max(SLICE, limit // (8 * max(width, 1)))
-        size = min(functions, self.chunk_frames())
+        size = min(slice_frames(width, limit), self.chunk_frames())
         for chunk in self.chunks(trajectory):
             for start in range(0, len(chunk), size):
                 yield chunk[start : start + size]
