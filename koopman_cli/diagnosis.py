@@ -57,6 +57,7 @@ from koopman_cli.analysis.modes import (
     with_objections,
     with_residuals,
 )
+from koopman_cli.analysis.outliers import watch
 from koopman_cli.analysis.quantiles import apart
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.sojourns import regular_jumps
@@ -69,19 +70,11 @@ from koopman_cli.effects import View, effects
 from koopman_cli.errors import SupportError
 from koopman_cli.estimate import Estimate
 from koopman_cli.features.stream import FeatureStream
+from koopman_cli.foldfits import Trained, trained_on_folds
 from koopman_cli.lifts import evaluator
-from koopman_cli.models.solve import Solution
-from koopman_cli.moments import Moments
 from koopman_cli.types import Gap, Mode, States
-from koopman_cli.validation import assign_folds
 
 Matrix = NDArray[np.float64]
-
-#: Folds whose training parts give the functions of the certificates.
-FOLDS = 5
-
-#: Functions that are kept of each of these folds, for every one that is looked at.
-KEPT = 5
 
 
 @dataclass(frozen=True)
@@ -126,7 +119,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         Lag, noise floor and length of the data.
     """
     view, flow = _view(found), found.request.settings.flow
-    trained = _trained(found, view)
+    trained = trained_on_folds(found, view)
     passed = _pass(found, stream, view)
     held = _held_out(found, passed, view, trained)
     certified = None if held is None else _certified(found, held, [], view)
@@ -189,7 +182,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
 
 def _not_supported(
     found: Estimate,
-    trained: _Trained | None,
+    trained: Trained | None,
     values: NDArray[np.complex128] | None,
     about: tuple[float | None, int],
 ) -> dict[int, str]:
@@ -207,7 +200,7 @@ def _not_supported(
     return unknown | (within(values, window, found.lag) if found.request.solver == "eig" else {})
 
 
-def _seen(found: Estimate, view: View, trained: _Trained | None, crossings: Crossings) -> Seen:
+def _seen(found: Estimate, view: View, trained: Trained | None, crossings: Crossings) -> Seen:
     held = None
     if trained is not None:
         held = held_out_coherences(found.merged, trained.held, trained.solutions, view.dim)
@@ -289,43 +282,17 @@ def _states(
 # ------------------------------------------------ the projection pass and certificates
 
 
-@dataclass(frozen=True)
-class _Trained:
-    """Solutions of the training part of every fold, and the blocks each holds out."""
-
-    held: list[list[int]]
-    solutions: tuple[Solution, ...]
-
-
-def _trained(found: Estimate, view: View) -> _Trained | None:
-    """None where nothing can be held out: too few blocks."""
-    if found.merged.n_blocks < 2 * FOLDS:
-        return None
-    held = assign_folds(found.merged, FOLDS)
-    solutions = []
-    for members in held:
-        rest = sorted(set(range(found.merged.n_blocks)) - set(members))
-        train = found.merged.sum_blocks(rest)
-        try:
-            solutions.append(_solved(found, train, view))
-        except SupportError:
-            return None
-    return _Trained(held, tuple(solutions))
-
-
-def _solved(found: Estimate, train: Moments, view: View) -> Solution:
-    solution = found.request.solve(train, found.precision, found.merged.eps)
-    if view.own_span:
-        return in_own_span(train, solution, view.count)
-    # A fold's functions are those of the nearest eigenvalues; eig models need the dual of all.
-    return solution if view.solver == "eig" else solution.leading(KEPT * view.count)
-
-
 def _pass(found: Estimate, stream: FeatureStream, view: View) -> SlowPass:
     functions = view.solution.left[:, : view.count]
     lift, mean = evaluator(found.lift), view.solution.mean_x
     single = found.precision == "float32"
-    return SlowPass.of(stream, lift, mean, functions, single=single)
+    passed = SlowPass.of(stream, lift, mean, functions, single=single)
+    if found.request.reweights:
+        return passed
+    asked = (mean, functions[:, : view.dim])
+    return replace(
+        passed, watch=watch(stream, found.blocks, asked, (found.lift.names, lift and lift[1]))
+    )
 
 
 def _padded(columns: Matrix, count: int) -> Matrix:
@@ -357,7 +324,7 @@ def _drifts(found: Estimate, view: View, passed: SlowPass) -> tuple[Drift | None
 
 
 def _held_out(
-    found: Estimate, passed: SlowPass, view: View, trained: _Trained | None
+    found: Estimate, passed: SlowPass, view: View, trained: Trained | None
 ) -> HeldOut | None:
     """Quadratic forms of the functions of every fold on the blocks it holds out."""
     stream = passed.stream
@@ -370,7 +337,7 @@ def _held_out(
     return passed.held_out(Withheld(functions, owner, lags, weights), found.request.progress)
 
 
-def _residuals(found: Estimate, view: View, trained: _Trained) -> FlowResiduals:
+def _residuals(found: Estimate, view: View, trained: Trained) -> FlowResiduals:
     """Held-out ResDMD residuals of an eig model, mean square over folds."""
     assert view.solution.eigenvalues is not None
     wanted = view.solution.eigenvalues[: view.count]
@@ -386,7 +353,7 @@ def _residuals(found: Estimate, view: View, trained: _Trained) -> FlowResiduals:
 
 
 def _examined(
-    modes: tuple[Mode, ...], found: Estimate, view: View, trained: _Trained | None
+    modes: tuple[Mode, ...], found: Estimate, view: View, trained: Trained | None
 ) -> tuple[tuple[Mode, ...], tuple[str, ...]]:
     """Modes of an eig model with residual and conditioning, and what is to be told."""
     if view.solver != "eig" or trained is None:

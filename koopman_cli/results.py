@@ -14,6 +14,7 @@ from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time, with_objections
+from koopman_cli.analysis.outliers import lone_warnings
 from koopman_cli.analysis.periods import period_words
 from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.reservations import settled
@@ -75,7 +76,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     modes = _with_bias(modes, found)
     # Crossings are asked of modes that hop between states, which those of a flow do not.
     said = () if request.settings.flow else judged.warnings
-    warnings = [*found.warnings, *said, *noisy]
+    warnings = [*found.warnings, *said, *lone_warnings(stream, judged.passed.watch), *noisy]
     modes, unsettled = settled(modes, judged.certificates, scan, (context, found.solution.rank))
     warnings += unsettled
     warnings += _asymmetric(found, values, windowed=stream.window > 0)

@@ -155,12 +155,11 @@ def owners_of_folds(
     """(blocks, 3) frames [start, stop) of every block, trajectories laid end to end, and the fold
     that holds it out.
     """
-    begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in stream.segments)])
     fold = np.zeros(blocks.n_blocks, np.int64)
     for i, members in enumerate(held):
         fold[list(members)] = i
     regions = np.flatnonzero(blocks.is_block)
-    offset = begins[blocks.trajectory[regions]]
+    offset = stream.begins[blocks.trajectory[regions]]
     return np.column_stack([offset + blocks.start[regions], offset + blocks.stop[regions], fold])
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.heldout import BlockForms, HeldOut, Withheld
+from koopman_cli.analysis.outliers import Watch
 from koopman_cli.blocks import BlockPlan, plan_blocks
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.moments import BlockMoments
@@ -54,6 +55,7 @@ class SlowPass:
     functions : (m, k) the slow functions
     single : multiply in float32, where the fit did so too
     kept : (k, frames) of every trajectory that has been read, if they fit into memory
+    watch : looks at frames that are read, where any must be looked at
     """
 
     stream: FeatureStream
@@ -62,6 +64,7 @@ class SlowPass:
     functions: Matrix
     single: bool
     kept: dict[int, NDArray[np.float64]]
+    watch: Watch | None = None
 
     @classmethod
     def of(
@@ -102,7 +105,7 @@ class SlowPass:
         that holds it out.
         """
         base = self.stream
-        begins = np.cumsum([0, *(int(part[-1, 1]) if len(part) else 0 for part in base.segments)])
+        begins = base.begins
         spans = [part + begin for part, begin in zip(base.segments, begins[:-1], strict=True)]
         forms = BlockForms(asked, np.concatenate(spans))
         slow = self._weights(self.functions)
@@ -136,7 +139,7 @@ class SlowPass:
             for i, length in enumerate(self.stream.lengths):
                 full = np.empty((k, length)) if self.keeps else None
                 at = 0
-                for chunk in self.stream.slices(i, width):
+                for chunk in self._watched(i, width):
                     done = at
                     for piece in cut(i, at, chunk):
                         end = done + len(piece.rows)
@@ -150,6 +153,17 @@ class SlowPass:
                     kept[i] = full
             workers.finish()
         self.kept.update(kept)
+
+    def _watched(self, trajectory: int, width: int) -> Iterator[NDArray[Any]]:
+        """Slices of a trajectory, each shown to the watch."""
+        if self.watch is None:
+            yield from self.stream.slices(trajectory, width)
+            return
+        at = int(self.stream.begins[trajectory])
+        for rows in self.stream.slices(trajectory, width):
+            self.watch.see(at, rows)
+            at += len(rows)
+            yield rows
 
     def _evaluate(self, piece: _Piece, into: Matrix | None, _: Buffers) -> None:
         """Put the slow functions of a piece where they are kept, and hand on the further ones."""
@@ -209,7 +223,7 @@ class SlowPass:
                 parts = [self.kept[i]]
             else:
                 width = self.functions.shape[1] if self.lift is None else self.lift[0]
-                slices = self.stream.slices(i, width)
+                slices = self._watched(i, width)
                 parts = (self._products(own, chunk) - own[1] for chunk in slices)
             for values in parts:
                 for start in range(0, values.shape[1], size):

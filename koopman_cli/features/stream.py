@@ -112,6 +112,12 @@ class FeatureStream:
         """Number of columns d."""
         return len(self.spec.names)
 
+    @property
+    def begins(self) -> NDArray[np.int64]:
+        """First row of every trajectory, these laid end to end, and the end of the last one."""
+        ends = (int(part[-1, 1]) if len(part) else 0 for part in self.segments)
+        return np.cumsum([0, *ends])
+
     def chunk_frames(self) -> int:
         """Frames of a chunk of about :data:`CHUNK_BYTES`, at least 256."""
         return max(256, CHUNK_BYTES // max(1, self.n_features * self.dtype.itemsize))
