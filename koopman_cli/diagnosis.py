@@ -58,7 +58,6 @@ from koopman_cli.analysis.modes import (
     with_residuals,
 )
 from koopman_cli.analysis.outliers import watch
-from koopman_cli.analysis.quantiles import apart
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.sojourns import regular_jumps
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
@@ -223,11 +222,10 @@ def _certified(
 ) -> tuple[Certificate, ...] | None:
     assert view.solution.eigenvalues is not None
     values = view.solution.eigenvalues[: view.count].real
-    pairs = apart(found.merged.total().n, found.lag)
-    told = certificates(held, groups, values, pairs=pairs)
+    told = certificates(held, groups, values)
     if told and any(c.invalid for c in told):
         symmetric = symmetric_in_time(found.merged, found.solution, found.dim)
-        return certificates(held, groups, values, symmetric=symmetric, pairs=pairs)
+        return certificates(held, groups, values, symmetric=symmetric)
     return told
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from koopman_cli.analysis.heldout import HeldOut
-from koopman_cli.analysis.quantiles import NORMAL_QUANTILE, reach, refuting
+from koopman_cli.analysis.leasterror import least_error
+from koopman_cli.analysis.quantiles import NORMAL_QUANTILE, reach, refuting, telling
 from koopman_cli.analysis.uncertainty import complex_pairs
 from koopman_cli.linalg import whiten
 from koopman_cli.models.solve import Solution
@@ -136,12 +137,11 @@ def certificates(
     values: Matrix | None = None,
     *,
     symmetric: bool = False,
-    pairs: float = np.inf,
 ) -> tuple[Certificate, ...] | None:
     """Residual, guaranteed and Kato-Temple intervals of k modes; None with too few blocks.
 
     With lambda := c(tau) of the held-out functions, se' its error, r2 = c(2 tau) - lambda^2,
-    se the error of r2 and r2_up = max(r2, 0) + 1.645 se,
+    se the error of r2 (at least :func:`least_error`) and r2_up = max(r2, 0) + 1.645 se,
 
         residual     lambda +- sqrt(max(r2, 0) + (t se')^2)
         guaranteed   lambda +- sqrt(r2_up), at least the residual interval
@@ -167,10 +167,6 @@ def certificates(
     symmetric : bool
         xy of the functions is symmetric within its errors: then r2 contradicts reversibility
         beyond four errors only, not three.
-    pairs : float
-        As good as so many pairs that do not overlap (:func:`apart`). Before and after a frame the
-        residuals of an eigenfunction are independent in a reversible process, so the error of r2
-        is at least (1 - lambda^2) / sqrt(pairs), also where no block saw what spreads it.
 
     Examples
     --------
@@ -189,32 +185,30 @@ def certificates(
     g = (q01 - c[:, None] * q00) / own[:, None]
     errors = _error(g[0])
     r2 = c[1] - c[0] ** 2
-    r2_errors = _error(g[1] - 2 * c[0] * g[0])
+    r2_errors = np.maximum(_error(g[1] - 2 * c[0] * g[0]), least_error(c, found.near))
     size = np.abs(c[0]) if values is None else np.minimum(np.abs(c[0]), np.abs(values))
     alone = CONTRADICTION_ALONE if symmetric else CONTRADICTION
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.fmax((1 - c[0] ** 2) / np.sqrt(pairs) / r2_errors, 1.0)
-    limits = _limits(size, factor, len(g[0]), alone)
-    quantile = reach(len(g[0]))
-    rows = np.stack([c[0], errors, r2, r2_errors, limits], axis=1).tolist()
-    made = [Certificate(v, e, square, se, quantile, limit=most) for v, e, square, se, most in rows]
+    blocks = telling(q00[0])
+    rows = np.stack([c[0], errors, r2, r2_errors, reach(blocks), _limits(size, blocks, alone)])
+    made = [
+        Certificate(v, e, square, se, t, limit=most)
+        for v, e, square, se, t, most in rows.T.tolist()
+    ]
     return tuple(
         _with_kato(one, made, groups) if groups and j in groups[0] else one
         for j, one in enumerate(made)
     )
 
 
-def _limits(size: Matrix, factor: Matrix, blocks: int, errors: float) -> Matrix:
+def _limits(size: Matrix, blocks: Matrix, errors: float) -> Matrix:
     """Errors below zero at which the r2 of each mode contradicts reversibility.
-
-    factor : what their errors are at least, in units of what the blocks tell
 
     Only modes that outlive the lag are given a timescale that could be contradicted; faster ones
     are often heavy-tailed functions, whose errors are no guide this far out.
     """
     outlive = size > np.exp(-1.0)
     most = refuting(blocks, max(1, int(outlive.sum())), errors)
-    found: Matrix = np.where(outlive, most * factor, np.inf)
+    found: Matrix = np.where(outlive, most, np.inf)
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.leasterror import places, stretches
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.moments import BlockMoments
 
@@ -24,10 +25,12 @@ class HeldOut:
 
     q00, q01 : (2, blocks, k) <psi, psi> and <psi, K psi>, both directions of time averaged, at the
         lag and at twice the lag
+    near : (lag,) how many places of r2 are 0, 1, ... frames apart; empty if that is not known
     """
 
     q00: Matrix
     q01: Matrix
+    near: Matrix = field(default_factory=lambda: np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,8 @@ class BlockForms:
 
     def result(self) -> HeldOut:
         """The forms of all blocks."""
-        return HeldOut(self.forms[0], self.forms[1])
+        lengths = stretches(self.asked.owner[:, :2], self.segments)
+        return HeldOut(self.forms[0], self.forms[1], places(lengths, self.asked.lags[0]))
 
 
 def owners_of_folds(
