@@ -65,6 +65,13 @@ def test_coordinates_are_those_of_the_whole_division():
     assert np.abs(function(lift)(x) - coordinates(lift, x)).max() > 0.1
 
 
+def test_earlier_versions_refuse_what_they_would_misread():
+    """A lift whose arrays mean something else is of another kind, which they do not know."""
+    x = frames(6000)
+    assert lift_of(x).kind == "deferred-kernel"
+    assert lift_of(x, count=100).kind == "kernel"
+
+
 def test_moments_become_those_of_the_coordinates():
     """About any shift and scale, moments of the functions become those of the coordinates, and
     coefficients of one those of the other.

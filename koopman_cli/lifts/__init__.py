@@ -23,6 +23,8 @@ LIFTS = {
     "dictionary": "koopman_cli.lifts.dictionary",
     "pod": "koopman_cli.lifts.pod",
     "kernel": "koopman_cli.lifts.kernel",
+    # What makes functions of its arrays is not what versions without it did: they refuse it.
+    "deferred-kernel": "koopman_cli.lifts.kernel",
     "indicator": "koopman_cli.lifts.indicator",
     "network": "koopman_cli.lifts.network",
 }

@@ -118,7 +118,8 @@ def kernel_lift(sample: NDArray[Any], kernel: Kernel, basis: Basis) -> Lift:
     kind = "random feature" if basis.method == "fourier" else "landmark"
     count = 2 * width if basis.method == "fourier" else width
     names = tuple(f"{kind} {i + 1}" for i in range(count))
-    lift = Lift("kernel", names, settings, arrays)
+    deferred = told.get("first", count) < count
+    lift = Lift("deferred-kernel" if deferred else "kernel", names, settings, arrays)
     settings["error"] = approximation_error(lift, kernel, judged)
     return lift
 
