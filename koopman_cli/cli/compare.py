@@ -26,13 +26,14 @@ def command(first: str, second: str, **values: Any) -> None:
     from koopman_cli.cli.output import make_progress, print_json, say
     from koopman_cli.compare import compare
     from koopman_cli.report.json import quantity as as_json
+    from koopman_cli.report.quantities import Column, print_columns
     from koopman_cli.report.run import open_run
-    from koopman_cli.report.text import add_row, make_table, print_rendered, quantity
+    from koopman_cli.report.text import print_rendered
 
     progress = make_progress(quiet=values["quiet"], verbose=values["verbose"])
     found = compare(open_run(first).result, open_run(second).result, progress)
     if values["as_json"]:
-        pairs = [
+        plain = [
             {
                 "first": p.first,
                 "second": p.second,
@@ -44,18 +45,22 @@ def command(first: str, second: str, **values: Any) -> None:
             }
             for p in found.pairs
         ]
-        print_json({"angles": list(found.angles), "pairs": pairs, "notes": list(found.notes)})
+        print_json({"angles": list(found.angles), "pairs": plain, "notes": list(found.notes)})
         return
     angles = ", ".join(f"{angle:.3g}" for angle in found.angles)
     say(f"Principal angles between the slow functions: {angles} degrees")
-    head = ["mode", "most like", "correlation", "timescale", "timescale there", "ratio", "changed"]
-    table = make_table(head)
-    for p in found.pairs:
-        changed = "-" if p.changed is None else "yes" if p.changed else "no"
-        times = [quantity(q) for q in (p.before, p.after, p.ratio)]
-        add_row(
-            table, [str(p.first), str(p.second or "-"), f"{p.correlation:.3f}", *times, changed]
-        )
-    print_rendered(lambda console: console.print(table))
+    pairs = found.pairs
+    words = {None: "-", True: "yes", False: "no"}
+    columns: list[Any] = [
+        ("mode", [str(p.first) for p in pairs]),
+        ("most like", [str(p.second or "-") for p in pairs]),
+        ("correlation", [f"{p.correlation:.3f}" for p in pairs]),
+        Column("timescale", tuple(p.before for p in pairs)),
+        Column("there", tuple(p.after for p in pairs)),
+        Column("ratio", tuple(p.ratio for p in pairs)),
+        ("changed", [words[p.changed] for p in pairs]),
+    ]
+    spare = ("correlation", "changed")
+    print_rendered(lambda console: print_columns(columns, console, spare))
     for note in found.notes:
         say(f"Note: {note}")

@@ -24,12 +24,15 @@ class Fitted:
 
 
 def table_width(names: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Characters in a line of a printed table.
+    r"""Characters in a line of a printed table; cells may have several lines.
 
-    >>> table_width(["a", "bcd"], [["12", "3"]])
-    8
+    >>> table_width(["a", "bcd"], [["12", "3"]]), table_width(["a\n(ps)"], [["12"]])
+    (8, 4)
     """
-    each = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    each = [
+        max(len(line) for cell in column for line in cell.split("\n"))
+        for column in zip(names, *rows, strict=True)
+    ]
     return sum(each) + GAP * (len(each) - 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from koopman_cli.report.text import add_row, make_table, quantity
+from koopman_cli.report.quantities import Column, print_columns
 from koopman_cli.types import ChapmanKolmogorov, States
 
 if TYPE_CHECKING:
@@ -33,16 +33,17 @@ def render_states(states: States, console: Console) -> None:
 
     chosen = "chosen by the user" if states.chosen_by == "user" else "from the spectral gap"
     say(f"\n{states.count} metastable states ({chosen})", "bold")
-    table = make_table(["state", "population (hard)", "population (soft)", "lifetime"])
-    for i in range(states.count):
-        cells = (states.hard[i], states.soft[i], states.lifetimes[i])
-        add_row(table, [str(i + 1), *(quantity(q) for q in cells)])
-    console.print(table)
+    every = [str(i + 1) for i in range(states.count)]
+    measured = (("population (hard)", states.hard), ("population (soft)", states.soft))
+    columns = [Column(name, tuple(values)) for name, values in measured]
+    print_columns(
+        [("state", every), *columns, Column("lifetime", tuple(states.lifetimes))], console
+    )
     say("\nMean first-passage times, from row to column", "bold")
-    table = make_table(["", *(f"to {j + 1}" for j in range(states.count))])
-    for i, row in enumerate(states.mfpt):
-        add_row(table, [f"from {i + 1}", *(quantity(q) for q in row)])
-    console.print(table)
+    passages = [
+        Column(f"to {name}", tuple(row[j] for row in states.mfpt)) for j, name in enumerate(every)
+    ]
+    print_columns([("", [f"from {name}" for name in every]), *passages], console)
     say("")
     say(test_line(states.chapman_kolmogorov))
     for note in states.notes:

@@ -201,29 +201,6 @@ def _left_out(modes: Sequence[Mode], shown: Sequence[int]) -> str:
     return f"and {len(left)} more, {'all unresolved' if same else 'none resolved'} (summary.json)"
 
 
-def _modes_table(modes: Sequence[Mode]) -> Table:
-    modes = [modes[i] for i in shown_rows(modes)]
-    spectral = any(mode.eigenvalue is not None for mode in modes)
-    optional = {
-        "timescale": [quantity(mode.timescale) for mode in modes],
-        "period": [quantity(mode.period) for mode in modes],
-        "frequency": [quantity(mode.frequency) for mode in modes],
-        "growth": [quantity(mode.growth) for mode in modes],
-        "amplitude": [quantity(mode.amplitude) for mode in modes],
-        "residual": [residual(m.residual) for m in modes],
-        "spectral bias": [
-            "-" if m.spectral_bias is None else number(m.spectral_bias) for m in modes
-        ],
-    }
-    shown = {n: cells for n, cells in optional.items() if n == "timescale" or set(cells) != {"-"}}
-    head = ["mode", "eigenvalue" if spectral else "coherence", *shown, "verdict", "reason"]
-    table = make_table(head)
-    for i, mode in enumerate(modes):
-        cells = [column[i] for column in shown.values()]
-        add_row(table, [str(mode.index), eigenvalue(mode), *cells, mode.verdict, mode.reason])
-    return table
-
-
 def skill_lines(skill: ForecastSkill | None, dt: TimeStep | None) -> list[str]:
     """Errors of held-out forecasts at a few horizons, as a table of text."""
     if skill is None:
@@ -285,7 +262,9 @@ def render_fit(result: FitResult, console: Console, run: Path | None = None) -> 
         console.print(_score_table(result, result.score))
     if result.modes:
         say("\nModes", "bold")
-        console.print(_modes_table(result.modes))
+        from koopman_cli.report.modetable import print_modes
+
+        print_modes(result.modes, console)
         if left_out := _left_out(result.modes, shown_rows(result.modes)):
             say(left_out)
         say("")
@@ -324,7 +303,7 @@ def print_fit(result: FitResult, *, run: Path | None = None, file: TextIO | None
     print_rendered(lambda console: render_fit(result, console, run), file)
 
 
-def print_rendered(render: Callable[[Console], None], file: TextIO | None = None) -> None:
+def print_rendered(render: Callable[[Console], object], file: TextIO | None = None) -> None:
     """Print what a function renders: coloured on a terminal, plain and uncut elsewhere."""
     from rich.console import Console
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ from koopman_cli.lagscan import LagBands
 from koopman_cli.nouns import counted, lag_text, timed, times
 from koopman_cli.report.drawing import colour, look, new_figure, readable_unit, style
 from koopman_cli.report.json import encode, number
-from koopman_cli.report.text import add_row, make_table, print_rendered, quantity
+from koopman_cli.report.quantities import Column, print_columns
+from koopman_cli.report.text import print_rendered
 from koopman_cli.store.atomic import refusals, write_atomic
 from koopman_cli.types import Quantity
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA = 1
+
+#: Timescales that a table shows on the narrowest terminal.
+FEWEST = 2
 
 #: Rows of the printed table; the csv holds all lags.
 MOST_ROWS = 25
@@ -113,16 +118,24 @@ def _below(bands: LagBands, i: int, m: int) -> bool:
     return bool(bands.times[i, m] < bands.lags[i].frames)
 
 
-def _cell(bands: LagBands, i: int, m: int) -> str:
-    """A timescale as it is printed."""
-    text = quantity(_quantity(bands, i, m))
-    return f"({text})" if _below(bands, i, m) else text
-
-
 def _marks(bands: LagBands, i: int) -> str:
     """What is to be said of a row of the printed table."""
     marks = [] if bands.reliable[i] else ["unreliable"]
     return ", ".join([*marks, *(_joined(group) for group in bands.together[i])])
+
+
+def _columns(bands: LagBands, shown: Sequence[int]) -> list[Column | tuple[str, list[str]]]:
+    """Columns of the printed table; a timescale below its lag stands in parentheses."""
+    timescales = [
+        Column(
+            f"timescale {m + 1}",
+            tuple(_quantity(bands, i, m) for i in shown),
+            tuple(_below(bands, i, m) for i in shown),
+        )
+        for m in range(bands.times.shape[1])
+    ]
+    lags = [lag_text(bands.lags[i]) for i in shown]
+    return [("lag", lags), *timescales, ("", [_marks(bands, i) for i in shown])]
 
 
 def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
@@ -184,13 +197,13 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
         f"{times(bands.readings)}"
     )
     modes = range(bands.times.shape[1])
-    table = make_table(["lag", *(f"timescale {m + 1}" for m in modes), ""])
     every = -(-len(bands.lags) // MOST_ROWS)
     shown = range(0, len(bands.lags), every)
-    for i in shown:
-        cells = [_cell(bands, i, m) for m in modes]
-        add_row(table, [lag_text(bands.lags[i]), *cells, _marks(bands, i)])
-    console.print(table)
+    spare = [f"timescale {m + 1}" for m in reversed(modes) if m >= FEWEST]
+    left = print_columns(_columns(bands, shown), console, spare).left
+    if left:
+        names = sorted(head.partition("\n")[0] for head in left)
+        say(f"not shown: {', '.join(names)} (timescales.csv)")
     if every > 1:
         say(
             f"Every {_ordinal(every)} of {counted(len(bands.lags), 'lag')} is shown; all are in "
