@@ -171,7 +171,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
     apart = never_crossed(modes, crossings)
-    warnings = disconnected(stream.labels, crossings, apart)
+    warnings = disconnected(stream, crossings, apart)
     notes += (*degenerate(modes, intervals), *told)
     return Diagnosis(
         view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, unmeasured,

@@ -76,7 +76,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     modes = _with_bias(modes, found)
     # Crossings are asked of modes that hop between states, which those of a flow do not.
     said = () if request.settings.flow else judged.warnings
-    warnings = [*found.warnings, *said, *lone_warnings(stream, judged.passed.watch), *noisy]
+    # First what the data are: it is why folds, blocks and errors are warned of.
+    warnings = [*said, *found.warnings, *lone_warnings(stream, judged.passed.watch), *noisy]
     modes, unsettled = settled(modes, judged.certificates, scan, (context, found.solution.rank))
     warnings += unsettled
     warnings += _asymmetric(found, values, windowed=stream.window > 0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from cli_support import process
 from numpy.typing import NDArray
-from systems import DOUBLE_WELL, PRINZ, QUADRUPLE_WELL, ar1
+from systems import AR1, DOUBLE_WELL, PRINZ, QUADRUPLE_WELL, ar1
 
 from koopman_cli import FitOptions, fit
-from koopman_cli.analysis.crossings import count_crossings
+from koopman_cli.analysis.crossings import count_crossings, runs
 from koopman_cli.analysis.sojourns import variation
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.types import ReadOptions
@@ -178,3 +179,46 @@ def test_files_of_two_wells_are_named_on_the_command_line(tmp_path):
     summary = json.loads((tmp_path / "o.koopman" / "summary.json").read_text())
     assert [mode["timescale"] for mode in summary["modes"]] == [None] * len(summary["modes"])
     assert summary["modes"][0]["reason"].startswith("never crossed")
+
+
+@pytest.mark.parametrize(
+    "more", [(), ("--features", "delays:2:2", "--model", "tica")], ids=["plain", "delays"]
+)
+def test_members_of_two_wells_are_named_on_the_command_line(tmp_path, more):
+    """An ensemble in two wells that no member leaves: its members are named; exit 0, and 4 with
+    --strict, which tells the disconnection and not what follows from it.
+    """
+    middle = np.array([-6, 6, -6, -6, 6, -6])[:, None, None]
+    wells = middle + np.stack([AR1.simulate(seed, 2000)[0] for seed in range(6)])
+    path = tmp_path / "wells.npy"
+    np.save(path, wells)
+    out = tmp_path / "o.koopman"
+    asked = ("fit", path, "--ensemble", *more, "--lag", 5, "--force", "-o", out)
+    plain, strict = process(*asked), process(*asked, "--strict")
+    assert (plain.code, strict.code) == (0, 4), (plain, strict)
+    left, right = f"{{members 1, 3, 4 and 1 more of {path}}}", f"{{members 2, 5 of {path}}}"
+    told = f"the data are disconnected along mode 1: {left} and {right} never meet"
+    assert f"Warning: {told}" in plain.out
+    assert strict.err.startswith(f"Error: --strict: {told}")
+    summary = json.loads((out / "summary.json").read_text())
+    assert len(summary["warnings"]) > 1
+    assert summary["warnings"][0].startswith(told)
+    assert summary["modes"][0]["timescale"] is None
+
+
+def test_members_are_runs_and_stretches_between_dropped_frames_are_not():
+    """Stretches with nothing missing between them are runs, also where a window took their first
+    frames; those between dropped frames are parts of one.
+    """
+    stream = FeatureStream.from_arrays(np.arange(30.0)[:, None])
+    cut = np.array([[0, 10], [10, 20], [20, 30]])
+    members = replace(stream, segments=(cut,), origins=(np.array([0, 10, 20]),))
+    assert runs(members) == [[0, 10, 20]]
+    delayed = replace(stream, segments=(cut,), origins=(np.array([2, 14, 26]),), window=2)
+    assert runs(delayed) == [[0, 10, 20]]
+    dropped = replace(stream, segments=(cut,), origins=(np.array([0, 14, 26]),))
+    assert runs(dropped) == [[0]]
+    sides = count_crossings(
+        replace(members, read=lambda i, n: iter([np.sign(np.arange(30) - 9.5)[:, None]]))
+    ).sides
+    assert sides[:, 0].tolist() == [-1, 1, 1]

@@ -7,6 +7,7 @@ data are connected; there every run that passes the middle is one observation.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -38,13 +39,17 @@ ALIKE = 0.5
 CORE = 0.5
 
 
+#: Runs of a set that are named one by one.
+SHOWN = 3
+
+
 @dataclass(frozen=True)
 class Crossings:
     """Changes of side per slow function, and on which side each trajectory was.
 
     counts : (k,) changes from one side to the other, inside trajectories; those at or above
         ``ENOUGH`` were not counted to the end
-    sides : (trajectories, k) -1 or 1 where a trajectory was on one side only, else 0; told of
+    sides : (runs, k) -1 or 1 where a run (:func:`runs`) was on one side only, else 0; told of
         functions that never change sides
     sojourns : (2, k, 3) number, sum and sum of squares of the frames spent below and above
         between two changes of side, as far as these were counted; empty where none were asked
@@ -96,22 +101,24 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
     short = _outlast(slow, times)
     low, high = (np.where(short, (low + high) / 2, level) for level in (low, high))
     counts = np.zeros(k, np.int64)
-    sides = np.zeros((len(slow.lengths), k), np.int64)
+    begun = runs(slow)
+    visited = np.zeros((2, sum(map(len, begun)), k), bool)
     sojourns = Sojourns(k)
     for i, segments in enumerate(slow.segments):
         starts = {int(a) for a in segments[:, 0]}
+        before = sum(map(len, begun[:i])) - 1
         last = np.zeros(k, np.int64)
-        visited = np.zeros((2, k), bool)
         at = 0
         for chunk in slow.chunks(i, FRAMES):
             asked = np.flatnonzero(counts < ENOUGH).tolist()
             if not asked:
-                return Crossings(counts, sides, sojourns.sums)
+                break
             cuts = sorted(s - at for s in starts if at < s < at + len(chunk))
             for j in asked:
                 above, below = chunk[:, j] > high[j], chunk[:, j] < low[j]
-                visited[:, j] |= below.any(), above.any()
                 for a, b in pairwise([0, *cuts, len(chunk)]):
+                    run = before + bisect_right(begun[i], at + a)
+                    visited[:, run, j] |= below[a:b].any(), above[a:b].any()
                     if at + a in starts:
                         last[j] = 0
                         sojourns.cut(j)
@@ -119,8 +126,26 @@ def count_crossings(slow: FeatureStream, times: Matrix | None = None) -> Crossin
                     counts[j] += min(len(changes), 1) if short[j] else len(changes)
                     sojourns.add(j, at + a + changes, left)
             at += len(chunk)
-        sides[i] = np.where(visited.all(axis=0), 0, visited[1].astype(int) - visited[0])
+    sides = visited[1].astype(np.int64) - visited[0]
     return Crossings(counts, sides, sojourns.sums)
+
+
+def runs(stream: FeatureStream) -> list[list[int]]:
+    """First frame of every run in each trajectory: of every member of an ensemble.
+
+    Stretches with no frame missing between them are runs of their own; those between dropped
+    frames are parts of one.
+
+    >>> runs(FeatureStream.from_arrays([[0.0, 1.0], [3.0, 4.0]]))
+    [[0], [0]]
+    """
+    found = []
+    origins = stream.origins or [part[:, 0] for part in stream.segments]
+    for part, begins in zip(stream.segments, origins, strict=True):
+        ends = begins + part[:, 1] - part[:, 0]
+        fresh = np.append(True, begins[1:] - ends[:-1] <= stream.window)[: len(part)]
+        found.append(part[fresh, 0].tolist())
+    return found
 
 
 def started_alike(slow: FeatureStream) -> frozenset[int]:
@@ -208,25 +233,44 @@ def never_crossed(modes: Sequence[Mode], found: Crossings) -> tuple[int, ...]:
     )
 
 
-def disconnected(labels: Sequence[str], found: Crossings, apart: Sequence[int]) -> tuple[str, ...]:
-    """One warning per mode of ``apart`` that names the trajectories on either side.
+def disconnected(stream: FeatureStream, found: Crossings, apart: Sequence[int]) -> tuple[str, ...]:
+    """One warning per mode of ``apart`` that names the runs on either side.
 
+    >>> stream = FeatureStream.from_arrays([[0.0], [1.0], [1.0]])
     >>> sides = Crossings(np.array([0]), np.array([[-1], [1], [1]]))
-    >>> disconnected(["a", "b", "c"], sides, [0])[0].split(";")[0]
-    'the data are disconnected along mode 1: {a} and {b, c} never meet'
+    >>> disconnected(stream, sides, [0])[0].split(";")[0][:63]
+    'the data are disconnected along mode 1: {trajectory 1} and {tra'
     """
+    names = [
+        (label, member if len(own) > 1 else None)
+        for label, own in zip(stream.labels, runs(stream), strict=True)
+        for member in range(1, len(own) + 1)
+    ]
     told = []
     for i in apart:
         sets = []
         for side in (-1, 1):
-            here = [
-                label for label, at in zip(labels, found.sides[:, i], strict=True) if at == side
-            ]
+            here = [name for name, at in zip(names, found.sides[:, i], strict=True) if at == side]
             if here:
-                rest = f" and {len(here) - 3} more" if len(here) > 3 else ""
-                sets.append(f"{{{', '.join(here[:3])}{rest}}}")
+                sets.append(f"{{{_set(here)}}}")
         named = f": {' and '.join(sets)} never meet" if len(sets) > 1 else ""
         told.append(
             f"the data are disconnected along mode {i + 1}{named}; no timescale follows from them"
         )
     return tuple(told)
+
+
+def _set(names: Sequence[tuple[str, int | None]]) -> str:
+    """Trajectories, and members of ensembles, in words: three of them and how many more.
+
+    >>> _set([("a", None), ("b", None)]), _set([("a", 1), ("a", 2), ("a", 5), ("a", 7)])
+    ('a, b', 'members 1, 2, 5 and 1 more of a')
+    >>> _set([("a", 4)]), _set([("a", 4), ("b", None)])
+    ('member 4 of a', 'member 4 of a, b')
+    """
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    first, number = names[0]
+    if len(names) > 1 and number is not None and all(label == first for label, _ in names):
+        return f"members {', '.join(str(n) for _, n in names[:SHOWN])}{rest} of {first}"
+    each = [label if n is None else f"member {n} of {label}" for label, n in names[:SHOWN]]
+    return ", ".join(each) + rest
