@@ -74,9 +74,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
             modes = tuple(map(_unsupported, modes))
         noisy = noise_warnings(found, judged, modes, context)
     modes = _with_bias(modes, found)
-    # Crossings are asked of modes that hop between states, which those of a flow do not.
+    # Crossings are asked of modes that hop between states, not of flows; told first, as causes.
     said = () if request.settings.flow else judged.warnings
-    # First what the data are: it is why folds, blocks and errors are warned of.
     warnings = [*said, *found.warnings, *lone_warnings(stream, judged.passed.watch), *noisy]
     modes, unsettled = settled(modes, judged.certificates, scan, (context, found.solution.rank))
     warnings += unsettled
