@@ -128,19 +128,7 @@ def scan_timescales(
     failed.check(solved, np.array(reliable), windowed=stream.window > 0)
     bands = times.real, low.real, high.real
     converged, reason = first_constant(estimates)
-    warnings = [*failed.warnings(), *once_only.said]
-    if request.settings.refines:
-        warnings.append(
-            f"the scan solves the moments of each lag: {request.name} itself, refined on all "
-            "frames by `koopman fit`, may have other timescales"
-        )
-    if not all(reliable):
-        shaky = [g for g, fine in zip(ordered, reliable, strict=True) if not fine]
-        start = f"{shaky[0]} to " if len(shaky) > 1 else ""
-        span = start + counted(shaky[-1], "frame")
-        warnings.append(
-            f"bands at lag {span} are unreliable: fewer than 20 blocks of three slowest timescales"
-        )
+    warnings = [*failed.warnings(), *once_only.said, *_of_bands(request, ordered, reliable)]
     return LagBands(
         request.name,
         stream.spec.text,
@@ -155,6 +143,24 @@ def scan_timescales(
         tuple(warnings),
         choice.scan() if choice and _chooses(stream, request) else None,
     )
+
+
+def _of_bands(request: Request, lags: Sequence[int], reliable: Sequence[bool]) -> list[str]:
+    """What bands are not: those of the family itself, or sure."""
+    told = []
+    if request.settings.refines:
+        told.append(
+            f"the scan solves the moments of each lag: {request.name} itself, refined on all "
+            "frames by `koopman fit`, may have other timescales"
+        )
+    shaky = [lag for lag, fine in zip(lags, reliable, strict=True) if not fine]
+    if shaky:
+        start = f"{shaky[0]} to " if len(shaky) > 1 else ""
+        span = start + counted(shaky[-1], "frame")
+        told.append(
+            f"bands at lag {span} are unreliable: fewer than 20 blocks of three slowest timescales"
+        )
+    return told
 
 
 def _chooses(stream: FeatureStream, request: Request) -> bool:

@@ -118,21 +118,9 @@ def build_field(
         empty, None, empty, 0.0, "", "",
     )  # fmt: skip
     found = compress(raw, precision, progress)
-    if found.captured < 1 - 1e-9:
-        notes.append(
-            f"the leading {counted(found.coordinates.shape[1], 'direction')} of all snapshots are "
-            f"kept: {found.captured:.6%} of the sum of squares"
-        )
-    if found.method == "gram" and found.coordinates.shape[1] < len(found.singular):
-        lost = len(found.singular) - found.coordinates.shape[1]
-        notes.append(
-            f"the Gram matrix of the snapshots ({found.precision}) squares the condition number: "
-            f"{lost} singular values below {found.floor:.1e} of the largest are lost in rounding"
-        )
+    notes += _lost(found)
     times = tuple(frame_times(t)[k] for t, k in zip(trajectories, keep, strict=True))
-    if design.trend:
-        low, high = min(t.min() for t in times), max(t.max() for t in times)
-        design = replace(design, origin=float(low + high) / 2, span=max(float(high - low) / 2, 1.0))
+    design = _placed(design, times)
     edges = np.cumsum([0, *(len(t) for t in times)])
     # Rows of a field without design are views: coordinates of many points are not kept twice.
     rows = tuple(
@@ -147,6 +135,31 @@ def build_field(
     said = [w for t in trajectories for w in t.warnings]
     stream = field_stream(field, names, [t.label for t in trajectories], segments, dt)
     return replace(stream, said=tuple(dict.fromkeys([*said, *warned, *unsure])), notes=tuple(notes))
+
+
+def _lost(found: Snapshots) -> list[str]:
+    """What the coordinates leave out of the snapshots."""
+    notes = []
+    if found.captured < 1 - 1e-9:
+        notes.append(
+            f"the leading {counted(found.coordinates.shape[1], 'direction')} of all snapshots are "
+            f"kept: {found.captured:.6%} of the sum of squares"
+        )
+    if found.method == "gram" and found.coordinates.shape[1] < len(found.singular):
+        lost = len(found.singular) - found.coordinates.shape[1]
+        notes.append(
+            f"the Gram matrix of the snapshots ({found.precision}) squares the condition number: "
+            f"{lost} singular values below {found.floor:.1e} of the largest are lost in rounding"
+        )
+    return notes
+
+
+def _placed(design: Design, times: Sequence[Matrix]) -> Design:
+    """The design with its trend about the middle of all times, of size 1 at their ends."""
+    if not design.trend:
+        return design
+    low, high = min(t.min() for t in times), max(t.max() for t in times)
+    return replace(design, origin=float(low + high) / 2, span=max(float(high - low) / 2, 1.0))
 
 
 def field_delays(spec: str | None) -> Delays:
