@@ -1,5 +1,6 @@
 """What somebody new to the program gives it: input that can be read, but not as it was meant."""
 
+import re
 import shlex
 
 import mdtraj
@@ -10,7 +11,7 @@ import xarray
 from cli_support import done, relaxing, run, two_lines
 from io_fixtures import failure, read, write_md
 
-from koopman_cli.errors import DataError
+from koopman_cli.errors import DataError, UsageError
 from koopman_cli.io import open_trajectories
 from koopman_cli.types import ReadOptions
 
@@ -257,3 +258,62 @@ def test_a_series_with_a_time_that_is_none_is_still_read(tmp_path, engine):
     assert (stepped.dt.value, stepped.dt.unit) == (2.0, "d")
     error, _ = two_lines(run("info", tmp_path / "u.nc", "--time-axis", "1"))
     assert "has 1 axis (40,)" in error
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.csv", "a.npz"])
+@pytest.mark.parametrize("steps", ["count", "even", "uneven"])
+def test_a_first_column_that_nothing_names_is_doubted(tmp_path, name, steps):
+    """Times in an unnamed first column are the first warning, and its cure leaves them out."""
+    made = relaxing(3000)
+    times = {
+        "count": np.arange(3000.0),
+        "even": 0.1 * np.arange(3000),
+        "uneven": np.random.default_rng(0).uniform(0.5, 1.5, 3000).cumsum(),
+    }[steps]
+    data, path = np.column_stack([times, made]), tmp_path / name
+    if name == "a.csv":
+        np.savetxt(path, data, delimiter=",")
+    elif name == "a.npz":
+        np.savez(path, x=data)
+    else:
+        np.save(path, data)
+    (run,) = open_trajectories([path], ReadOptions())
+    said = "rises at every frame" if steps == "uneven" else "rises by a constant"
+    assert f"column x1 {said}" in run.warnings[0]
+    if name == "a.npz":
+        assert "save the other columns" in run.warnings[0]
+        return
+    cure = re.search("--var ([x0-9,]+)", run.warnings[0])
+    (cured,) = open_trajectories([path], ReadOptions(var=tuple(cure[1].split(","))))
+    assert cured.names == ("x2", "x3", "x4")
+    assert not cured.warnings
+    values = np.concatenate([chunk.values for chunk in cured.read(700)])
+    np.testing.assert_allclose(values, made)
+
+
+def test_columns_that_move_are_not_doubted(tmp_path):
+    """None of 200 stationary, drifting or periodic first columns is taken for the time."""
+    rng = np.random.default_rng(1)
+    for k in range(200):
+        n = int(rng.integers(20, 3000))
+        first = [
+            rng.standard_normal(n),
+            relaxing(n, seed=k, memory=(0.999,))[:, 0],
+            np.cumsum(rng.standard_normal(n)),
+            np.sin(np.arange(n) * 2 * np.pi / max(20, n // 3)),
+            np.repeat(np.arange(-(-n // 4)), 4)[:n],
+        ][k % 5]
+        np.save(tmp_path / "a.npy", np.column_stack([first, rng.standard_normal(n)]))
+        (run,) = open_trajectories([tmp_path / "a.npy"], ReadOptions())
+        assert not any("as time does" in warning for warning in run.warnings)
+
+
+def test_columns_of_an_array_are_chosen_by_their_places(tmp_path):
+    """``--var x3,x1`` of an npy file: these columns in this order; what is not there is exit 2."""
+    data = np.random.default_rng(0).standard_normal((30, 3))
+    np.save(tmp_path / "a.npy", data)
+    (run,) = open_trajectories([tmp_path / "a.npy"], ReadOptions(var=("x3", "x1")))
+    assert run.names == ("x3", "x1")
+    np.testing.assert_array_equal(next(iter(run.read(30))).values, data[:, [2, 0]])
+    with pytest.raises(UsageError, match="3 columns, x1 to x3"):
+        open_trajectories([tmp_path / "a.npy"], ReadOptions(var=("x4",)))

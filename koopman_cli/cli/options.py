@@ -51,7 +51,9 @@ reading_options = _stack(
         type=click.Choice(["md", "array", "field"]),
         help="What the input is, if not as it looks.",
     ),
-    click.option("--var", metavar="NAME[,NAME]", help="Variable or dataset inside the file."),
+    click.option(
+        "--var", metavar="NAME[,NAME]", help="Variables or columns in a file (npy: x1,x2)."
+    ),
     click.option("--time-axis", type=int, help="Axis of an array that is time.  [default: 0]"),
     click.option(
         "-b", "--begin", metavar="TIME", help="First frame: 100; or a time of the file: 5ns."

@@ -19,7 +19,7 @@ from koopman_cli.errors import DataError, UsageError
 from koopman_cli.io.arrays import Block, Field, array_source, pick
 from koopman_cli.io.fieldfiles import npy_field, npz_field
 from koopman_cli.io.rows import RowFile
-from koopman_cli.io.source import Source, truncated
+from koopman_cli.io.source import Chunk, Source, truncated
 from koopman_cli.io.topology import Request
 from koopman_cli.nouns import are, counted
 
@@ -181,14 +181,12 @@ def open_npy(path: str, request: Request) -> Source:
     DataError
         Damaged, truncated, not numbers, or of more axes than can be meant.
     UsageError
-        ``var`` was given: the one array in the file has no name.
+        ``var`` names no columns: the one array in the file has no name, its columns are x1,
+        x2, ...
     """
     options = request.options
     if options.var:
-        raise UsageError(
-            f"--var {','.join(options.var)}: {path} holds one array, which has no name",
-            "leave --var out; it chooses among the arrays of npz, mat, HDF5 and NetCDF files",
-        )
+        return _columns(path, request)
     with Path(path).open("rb") as handle:
         header = read_header(handle, path)
         available = Path(path).stat().st_size - header.offset
@@ -223,6 +221,27 @@ def open_npy(path: str, request: Request) -> Source:
     opener = rows if plain and first else mapped
     source = array_source(path, "npy", {"array": field}, {"array": opener}, options)
     return replace(source, warnings=(*cut, *source.warnings))
+
+
+def _columns(path: str, request: Request) -> Source:
+    """The columns of an array that ``var`` names by their places: x2,x3."""
+    asked = request.options.var
+    source = open_npy(path, Request(replace(request.options, var=())))
+    if source.kind != "array" or not set(asked) <= set(source.names):
+        columns = len(source.names)
+        between = f" and {columns} columns, x1 to x{columns}" if columns > 1 else ""
+        raise UsageError(
+            f"--var {','.join(asked)}: {path} holds one array, which has no name{between}",
+            "leave --var out; it chooses among the arrays of npz, mat, HDF5 and NetCDF files, or "
+            "among columns: --var x2,x3",
+        )
+    at = [source.names.index(name) for name in asked]
+
+    def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:
+        for chunk in source.read(start, stop, step, size):
+            yield Chunk(np.ascontiguousarray(chunk.values[:, at]))
+
+    return replace(source, read=read, names=asked, units=tuple(source.units[j] for j in at))
 
 
 def _members(path: str) -> dict[str, tuple[Header, int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from koopman_cli.errors import DataError, UsageError, did_you_mean
 from koopman_cli.io.source import Source, check_file
+from koopman_cli.io.timelike import doubted
 from koopman_cli.io.topology import Request
 from koopman_cli.types import Kind
 
@@ -252,4 +253,6 @@ def open_source(path: str, request: Request) -> Source:
     _check_kind(path, reader, kind)
     module, function = reader.opens.split(":")
     source: Source = getattr(import_module(f"koopman_cli.io.{module}"), function)(path, request)
+    if not request.options.var:
+        source = doubted(source)
     return replace(source, stamp=(0, 0) if request.options.allow_truncated else stamp)

@@ -151,21 +151,6 @@ def _scan(
     return n, np.array(stamps) if clock is not None else None, warned
 
 
-def _looks_like_time(path: str, form: Dialect, n: int) -> tuple[str, ...]:
-    """A warning if an unnamed first column rises by a constant step, as time does."""
-    sample = list(itertools.islice(_lines(path, form), min(n, 1000)))
-    if len(sample) < 20 or len(form.names) < 2:
-        return ()
-    steps = np.diff(_parse(path, sample, form)[:, 0])
-    if steps[0] <= 0 or np.abs(steps - steps[0]).max() > 1e-3 * steps[0]:
-        return ()
-    text = (
-        f"{path}: column {form.names[0]} rises by a constant {steps[0]:.6g}, as time does, but is"
-    )
-    rest = "used as a feature; choose the others with --var, or name it 'time' in a header line"
-    return (f"{text} {rest}",)
-
-
 def open_table(path: str, request: Request) -> Source:
     """Open a text table: a frame per line, names from a header line if there is one.
 
@@ -191,7 +176,6 @@ def open_table(path: str, request: Request) -> Source:
     columns, biased = _choose(path, form, options, clock)
     if not columns:
         raise DataError(f"{path}: has no column beside the time", "add columns to analyse")
-    warned = () if clock is not None or options.var else _looks_like_time(path, form, n)
 
     def read(start: int, stop: int, step: int, size: int) -> Iterator[Chunk]:
         wanted = itertools.islice(_lines(path, form), start, stop, step)
@@ -214,5 +198,5 @@ def open_table(path: str, request: Request) -> Source:
         stamps_origin=f"column {form.names[clock]}" if clock is not None else "",
         names=tuple(form.names[j] for j in columns),
         units=tuple(form.units[j] for j in columns),
-        warnings=(*cut, *warned, *biased),
+        warnings=(*cut, *biased),
     )
