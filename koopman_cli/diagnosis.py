@@ -55,6 +55,7 @@ from koopman_cli.analysis.modes import (
     with_drifts,
     with_interval,
     with_objections,
+    with_reservations,
     with_residuals,
 )
 from koopman_cli.analysis.outliers import watch
@@ -62,6 +63,7 @@ from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.sojourns import regular_jumps
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
+from koopman_cli.analysis.steps import split, step_warnings, steps
 from koopman_cli.analysis.trends import is_level, once
 from koopman_cli.analysis.uncertainty import Influences
 from koopman_cli.analysis.windows import within
@@ -159,8 +161,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if values is None:
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
-    seen_once = _once(found, view)
-    modes = with_objections(modes, seen_once, overrule=True)
+    modes, seen_once, stepping = _once(modes, found, view, context)
     rising = still_rising(certified or (), context.lag)
     before, modes = modes, with_objections(modes, rising)
     changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
@@ -171,7 +172,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     told: list[str] = []
     states = _states(found, view, gap, passed, context, told)
     apart = never_crossed(modes, crossings)
-    warnings = disconnected(stream, crossings, apart)
+    warnings = disconnected(stream, crossings, apart) + step_warnings(stepping, modes)
     notes += (*degenerate(modes, intervals), *told)
     return Diagnosis(
         view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, unmeasured,
@@ -206,15 +207,26 @@ def _seen(found: Estimate, view: View, trained: Trained | None, crossings: Cross
     return Seen(crossings.counts, held)
 
 
-def _once(found: Estimate, view: View) -> dict[int, str]:
-    """Modes that the data hold once (a trend, a transient), and what they are."""
+def _once(
+    modes: tuple[Mode, ...], found: Estimate, view: View, context: Context
+) -> tuple[tuple[Mode, ...], Mapping[int, str], Mapping[int, str]]:
+    """Modes judged by what the data hold once (a trend, a transient, a step); which they are and
+    what; others that a step makes too slow, and by how much.
+    """
     values = view.solution.eigenvalues
     if view.solver == "svd" or values is None:
         assert view.solution.singular_values is not None
         values = view.solution.singular_values.astype(np.complex128)
     functions = view.solution.left[:, : view.count]
     course = found.merged.projected(view.solution.mean_x, functions)
-    return once(course, values[: view.count], in_time=found.request.settings.refines)
+    values = values[: view.count]
+    told = once(course, values, in_time=found.request.settings.refines)
+    modes = with_objections(modes, told, overrule=True)
+    if view.solver == "svd" or found.request.settings.flow or found.request.reweights:
+        return modes, told, {}
+    against, about = split(steps(course, values), values, context.lag)
+    modes = with_reservations(with_objections(modes, against), about)
+    return modes, against | told, about
 
 
 def _certified(

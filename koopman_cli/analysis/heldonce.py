@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from koopman_cli.analysis.steps import split, steps
 from koopman_cli.analysis.trends import drift_warning, once
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
-from koopman_cli.types import Lift
+from koopman_cli.types import Lag, Lift
 from koopman_cli.validation import assign_folds
 
 #: Parts of the data whose means are compared, as many as a fit has folds.
@@ -55,6 +56,14 @@ class HeldOnce:
         count = min(max(order) + 2, solution.left.shape[1])
         course = blocks.projected(solution.mean_x, solution.left[:, :count])
         found = once(course, solution.eigenvalues[:count], in_time=self.in_time)
+        values, about = solution.eigenvalues[:count], dict[int, str]()
+        if not self.in_time:
+            unit = Lag(blocks.lags[0], float(blocks.lags[0]), "frames")
+            against, about = split(steps(course, values), values, unit)
+            found = against | found
         for place, i in enumerate(order):
+            if i in about and i not in found:
+                where = f"mode {place + 1} at lag {blocks.lags[0]}"
+                self.said.append(f"the timescale of {where} is too long: it is {about[i]}")
             if i in found:
                 self.said.append(f"mode {place + 1} at lag {blocks.lags[0]}: {found[i]}")

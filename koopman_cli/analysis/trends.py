@@ -70,7 +70,7 @@ class Trends:
 
 
 @dataclass(frozen=True)
-class _Course:
+class Course:
     """Blocks in time: (b, k) means, (b,) weights, middles in their run, runs; (k,) variances."""
 
     means: Matrix
@@ -81,7 +81,7 @@ class _Course:
     span: float
 
     @classmethod
-    def of(cls, blocks: BlockMoments) -> _Course:
+    def of(cls, blocks: BlockMoments) -> Course:
         inside = np.flatnonzero(blocks.is_block)
         weights = blocks.xx[0][inside, -1, -1].astype(np.float64)
         sums = blocks.xx[0][inside, -1, :-1] + blocks.xy[0][inside, -1, :-1]
@@ -116,8 +116,9 @@ def trends(blocks: BlockMoments) -> Trends:
         slope = sum w s m / sum w s^2,   share = slope^2 sum w s^2 / (sum w var)
 
     The slope is sure where it exceeds its error, from the scatter about the line, by Student's
-    quantile of 1e-4 for all functions together, and where the scatter does not run together as
-    that of a random walk does (Durbin-Watson ratio above 1.35).
+    quantile of 1e-4 for all functions together, where the scatter does not run together as
+    that of a random walk does (Durbin-Watson ratio above 1.35), and where two levels, of one run,
+    leave no less.
 
     Parameters
     ----------
@@ -139,7 +140,7 @@ def trends(blocks: BlockMoments) -> Trends:
     """
     from scipy.special import stdtrit
 
-    course = _Course.of(blocks)
+    course = Course.of(blocks)
     k, count = course.means.shape[1], len(course.weights)
     freedom = count - len(np.unique(course.runs)) - 1
     if count < FEWEST_BLOCKS or freedom < FEWEST_BLOCKS // 2:
@@ -153,6 +154,7 @@ def trends(blocks: BlockMoments) -> Trends:
     steps = np.sum((np.diff(rest, axis=0) ** 2)[course.neighbours], axis=0)
     left = np.sum(rest**2, axis=0)
     straight = (scatter <= REST * (w @ m**2)) | (steps > STRAIGHT * left)
+    straight &= scatter <= _left_by_a_step(course)
     limit = -float(stdtrit(freedom, LEVEL / (2 * max(k, 1))))
     varying = course.variance > 0
     size = np.where(varying, course.variance, 1.0)
@@ -161,6 +163,17 @@ def trends(blocks: BlockMoments) -> Trends:
         np.where(varying, slope**2 * square / w.sum() / size, 0.0),
         varying & straight & (np.abs(slope) > limit * error),
     )
+
+
+def _left_by_a_step(course: Course) -> Matrix:
+    """Weighted squares about two levels, cut where least is left; infinite for several runs."""
+    w, m = course.weights[:, None], course.within(course.means)
+    if len(np.unique(course.runs)) > 1:
+        return np.full(m.shape[1], np.inf)
+    sums, many = np.cumsum(w * m, axis=0)[:-1], np.cumsum(w, axis=0)[:-1]
+    gained = sums**2 * (1 / many + 1 / (w.sum() - many))
+    found: Matrix = (w * m**2).sum(axis=0) - gained.max(axis=0)
+    return found
 
 
 def is_level(why: str) -> bool:
@@ -216,7 +229,7 @@ def once(
     >>> once(moments, np.array([0.84 + 0j]))[0].split(":")[0]
     'seen once, at the start'
     """
-    course = _Course.of(blocks)
+    course = Course.of(blocks)
     if len(course.weights) < FEWEST_BLOCKS:
         return {}
     line, lag = trends(blocks), blocks.lags[0]
@@ -244,7 +257,7 @@ def once(
     return found
 
 
-def _decays(course: _Course, j: int, value: complex, lag: int) -> bool:
+def _decays(course: Course, j: int, value: complex, lag: int) -> bool:
     """Whether the means of a real mode go as its eigenvalue says, and better so than on a line."""
     if value.imag:
         return False
@@ -271,10 +284,10 @@ def _gone(size: float, share: float) -> bool:
     """
     if share >= WHOLE:
         return True
-    return share > 0 and _falls(size, (size - share) / (1 - share))
+    return share > 0 and falls(size, (size - share) / (1 - share))
 
 
-def _falls(before: float, after: float) -> bool:
+def falls(before: float, after: float) -> bool:
     """Whether the timescale of an eigenvalue is at most half of that of another."""
     if after <= 0:
         return True
@@ -282,7 +295,7 @@ def _falls(before: float, after: float) -> bool:
 
 
 def _transient(
-    blocks: BlockMoments, course: _Course, pair: list[int], value: complex, *, in_time: bool
+    blocks: BlockMoments, course: Course, pair: list[int], value: complex, *, in_time: bool
 ) -> str | None:
     """At which end of the runs a mode is made that the rest knows nothing of, or None."""
     place = np.zeros(len(course.runs))
@@ -305,7 +318,7 @@ def _transient(
         if not (made > MEMORY * (made + kept) or over):
             continue
         size = float(np.trace((b.c00 + b.c11)[np.ix_(pair, pair)])) / 2
-        if over or _falls(abs(value), kept / rest.n / size if size > 0 else 0.0):
+        if over or falls(abs(value), kept / rest.n / size if size > 0 else 0.0):
             return name
     return None
 
@@ -323,7 +336,7 @@ def _remembered(c01: Matrix, pair: list[int], value: complex) -> float:
     return float((product * np.conj(value)).real / abs(value))
 
 
-def _level(course: _Course, j: int, value: float, lag: int) -> str | None:
+def _level(course: Course, j: int, value: float, lag: int) -> str | None:
     """Why a real mode is a few levels of the mean, or None.
 
     Means over n frames of a process with timescale t have the part 2t/n (1 - t/n (1 - e^(-n/t)))
