@@ -119,6 +119,7 @@ def scan_timescales(
         except SupportError as error:
             row, found, groups = _nothing(turn.blocks, count)
             failed.add(turn.lag, error)
+        once_only.follow(turn.blocks, turn.lift)
         rows.append(row)
         estimates.append(found)
         together.append(groups)
@@ -128,7 +129,12 @@ def scan_timescales(
     failed.check(solved, np.array(reliable), windowed=stream.window > 0)
     bands = times.real, low.real, high.real
     converged, reason = first_constant(estimates)
-    warnings = [*failed.warnings(), *once_only.said, *_of_bands(request, ordered, reliable)]
+    warnings = [
+        *failed.warnings(),
+        *once_only.said,
+        *once_only.turning.said(),
+        *_of_bands(request, ordered, reliable),
+    ]
     return LagBands(
         request.name,
         stream.spec.text,

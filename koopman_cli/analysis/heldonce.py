@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from koopman_cli.analysis.steps import split, steps
 from koopman_cli.analysis.trends import drift_warning, once
+from koopman_cli.analysis.turning import Turning
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments
 from koopman_cli.types import Lag, Lift
@@ -30,6 +31,7 @@ class HeldOnce:
     def __init__(self, *, in_time: bool) -> None:
         self.in_time = in_time
         self.said: list[str] = []
+        self.turning = Turning()
         self._looked = False
 
     def see(
@@ -51,6 +53,7 @@ class HeldOnce:
         if self._looked or solution.eigenvalues is None or not len(order):
             return
         self._looked = True
+        self.turning.begin(blocks, solution, lift, order[0])
         if blocks.n_blocks >= 2:
             self.said += drift_warning(blocks, lift, assign_folds(blocks, PARTS))
         count = min(max(order) + 2, solution.left.shape[1])
@@ -67,3 +70,12 @@ class HeldOnce:
                 self.said.append(f"the timescale of {where} is too long: it is {about[i]}")
             if i in found:
                 self.said.append(f"mode {place + 1} at lag {blocks.lags[0]}: {found[i]}")
+
+    def follow(self, blocks: BlockMoments, lift: Lift) -> None:
+        """Look at the leading mode of the first lag at a later one."""
+        self.turning.look(blocks, lift)
+
+    @property
+    def warnings(self) -> list[str]:
+        """All that was noticed."""
+        return [*self.said, *self.turning.said()]
