@@ -226,22 +226,22 @@ def _scored(
         """Solve once what is solved already: wide problems take seconds."""
         return solution if moments is total else bound.solve(moments)
 
-    choice, warnings = None, list(found.warnings)
-    scores: tuple[Score, ...] = ()
-    if dim is None and flow:
-        # A flow is the sum of all its modes; fewer would not reconstruct it.
-        dim = solution.rank
-    if dim is None:
+    choice, warnings, scores = None, list(found.warnings), None
+    if not flow and (dim is None or dim <= MAX_DIM):
+        # Also for a dim that is given: beside the others it has the digits of one that is chosen.
         dims = range(min(MAX_DIM, solution.rank) + 1)
         scores = score_dims(total, solve, parts, dims, merged.n_blocks)
-        choice = _chosen(scores, asked=folds >= 2 or test is not None)
-        choice = _with_partner(choice, found)
+    if dim is None and scores is None:
+        # A flow is the sum of all its modes; fewer would not reconstruct it.
+        dim = solution.rank
+    elif dim is None:
+        assert scores is not None
+        choice = _with_partner(_chosen(scores, asked=folds >= 2 or test is not None), found)
         dim = max(choice.chosen, 1)
     elif dim > solution.rank:
         warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
     used = min(keep_pairs(solution.eigenvalues, min(dim, solution.rank)), solution.rank)
-    # What was scored for the choice is not solved for again.
-    score = next((s for s in scores if s.dim == used), None)
+    score = next((s for s in scores or () if s.dim == used), None)
     score = score or score_dims(total, solve, parts, [used], merged.n_blocks)[0]
     notes, said = _about_folds(found, score, folds if test is None else None)
     said += _overfitted(found, score) if flow else ()
