@@ -26,7 +26,7 @@ from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.exact import carried_over, reproduced
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.nouns import counted, verb
+from koopman_cli.nouns import counted
 from koopman_cli.request import Request
 from koopman_cli.types import (
     DimChoice,
@@ -40,6 +40,7 @@ from koopman_cli.validation import (
     choose_dim,
     fewer_folds,
     make_folds,
+    poor_folds,
     score_dims,
 )
 
@@ -370,11 +371,7 @@ def _about_folds(
             notes.append(f"{counted(score.folds, 'fold')} of {counted(blocks, 'block')}")
             held = assign_folds(found.merged, folds)
             warnings += drift_warning(found.merged, found.lift, held)
-    if score.poor_folds > 1:
-        warnings.append(
-            f"{score.poor_folds} of {counted(score.folds, 'fold')} "
-            f"{verb(score.poor_folds, 'hold')} too few events to judge the model"
-        )
+    warnings += poor_folds(score, flow=found.request.settings.flow)
     return tuple(notes), tuple(warnings)
 
 

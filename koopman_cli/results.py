@@ -64,9 +64,12 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     context = _context(found, stream, floor)
     judged = _of_windows(diagnose(found, stream, context), found, stream)
     modes, values = judged.modes, judged.values
-    noisy: tuple[str, ...] = ()
     # A flow has no gap: it is the sum of all its oscillations.
-    gap, unsupported = None if request.settings.flow else judged.gap, False
+    gap, unsupported, noisy = (
+        None if request.settings.flow else judged.gap,
+        False,
+        tuple[str, ...](),
+    )
     if request.settings.flow:
         modes = flow_verdicts(found, stream, judged, context)
         unsupported = unsupported_flow(found)
@@ -77,7 +80,8 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     # Crossings are asked of modes that hop between states, not of flows; told first, as causes.
     said = () if request.settings.flow else judged.warnings
     warnings = [*said, *found.warnings, *lone_warnings(stream, judged.passed.watch), *noisy]
-    modes, unsettled = settled(modes, judged.certificates, scan, (context, found.solution.rank))
+    about, richer = (context, found.solution.rank), request.settings.richer
+    modes, unsettled = settled(modes, judged.certificates, scan, about, richer)
     warnings += unsettled
     warnings += _asymmetric(found, values, windowed=stream.window > 0)
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not (
@@ -97,9 +101,9 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     elif not any(mode.verdict == "resolved" for mode in modes):
         warnings += [OUTLASTS] if judged.wandering else [UNMEASURED] if judged.unmeasured else []
     states = None if gap is None or none_slow else judged.states
-    warnings += [*stream.overlapping(lag), *not_markovian(states)]
-    all_resolved = all(mode.verdict == "resolved" for mode in modes)
-    unseen = _unseen_gap(found, values, gap, floor) if all_resolved else []
+    warnings += [*stream.overlapping(lag), *not_markovian(states, richer)]
+    unresolved = [mode for mode in modes if mode.verdict != "resolved"]
+    unseen = [] if unresolved else _unseen_gap(found, values, gap, floor)
     notes = [*judged.notes, *unseen, *_unchecked(found)]
     model = _model(found, stream, values, tuple(warnings))
     if stream.field is None:

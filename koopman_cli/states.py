@@ -23,6 +23,7 @@ from koopman_cli.exemplars import (
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.io import open_trajectories
 from koopman_cli.lifts import evaluator
+from koopman_cli.models import family
 from koopman_cli.models.solve import solve
 from koopman_cli.nouns import counted
 from koopman_cli.source import reopen, told_input
@@ -144,7 +145,8 @@ def assign_states(
             f"no spectral gap supports {counted(n, 'state')}: they divide what may be one basin"
         )
         states = replace(states, warnings=(*states.warnings, unsure))
-    states = replace(states, warnings=(*states.warnings, *not_markovian(states)))
+    richer = family(result.model.family).richer
+    states = replace(states, warnings=(*states.warnings, *not_markovian(states, richer)))
     simplex = np.asarray(states.matrix, np.float64)
     psi = [np.concatenate(list(passed.slow.chunks(i))) for i in range(len(stream.lengths))]
     chi = tuple(_memberships(simplex, part) for part in psi)

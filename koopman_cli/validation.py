@@ -132,6 +132,26 @@ def fewer_folds(asked: int, blocks: int) -> tuple[str, ...]:
     return (f"folds {asked} reduced to {blocks}, the number of independent blocks",)
 
 
+def poor_folds(score: Score, *, flow: bool) -> tuple[str, ...]:
+    """A warning where variances of several folds are above twice, or below half, those of the rest.
+
+    >>> one = ScoreEntry(1.5, 1.4, 0.1)
+    >>> poor_folds(Score(1, one, one, one, 5, 40, 2), flow=False)
+    ('2 of 5 folds hold too few events to judge the model',)
+    """
+    if score.poor_folds < 2:
+        return ()
+    head = f"{score.poor_folds} of {counted(score.folds, 'fold')} {verb(score.poor_folds, 'hold')}"
+    if not flow:
+        return (f"{head} too few events to judge the model",)
+    said = (
+        f"{head} a part of the flow more than twice or less than half as strong as the rest, as "
+        "where it decays, grows or swings a few times only: held-out scores compare sizes, so "
+        "they do not judge it"
+    )
+    return (said,)
+
+
 def _whole_trajectories(
     blocks: BlockMoments, pairs: Matrix, folds: int, repeat: int
 ) -> list[list[int]] | None:

@@ -11,6 +11,7 @@ import pytest
 import report_fixtures as made
 from matplotlib.colors import TwoSlopeNorm
 
+from koopman_cli import FitOptions, fit
 from koopman_cli.errors import FileError, UsageError
 from koopman_cli.report.drawing import style
 from koopman_cli.report.figures import KINDS, draw, save_figures
@@ -348,3 +349,24 @@ def test_stretches_of_a_run_stay_on_its_axis():
     with style():
         figure = coordinates(replace(ensemble(), config={}))
     assert len(figure.axes[0].lines) == 1
+
+
+def test_a_steady_mode_looks_steady():
+    """The mean of a noisy flow, constant but for 1e-5, is a line across a panel that holds 0; the
+    oscillation beside it fills its own.
+    """
+    t, rng = np.arange(300)[:, None], np.random.default_rng(0)
+    flow = 5 + np.cos(0.3 * t - np.arange(8)) + 1e-3 * rng.standard_normal((300, 8))
+    options = FitOptions(model="dmd", lag="1", settings={"rank": 3, "center": False})
+    found = fit(flow, options)
+    values = found.projection.values
+    (still,) = (j for j in range(3) if np.ptp(values[:, j]) < 0.01 * np.abs(values[:, j]).max())
+    assert np.ptp(values[:, still]) > 1e-5
+    figure = coordinates(found)
+    steady = figure.axes[0] if still == 0 else figure.axes[-1]
+    (line,) = steady.lines
+    low, high = steady.get_ylim()
+    assert low <= 0 <= high
+    assert np.ptp(line.get_ydata()) < 0.01 * (high - low)
+    others = [axes for axes in figure.axes if axes is not steady]
+    assert all(np.ptp(a.lines[0].get_ydata()) > 0.5 * np.ptp(a.get_ylim()) for a in others)

@@ -279,6 +279,10 @@ def test_every_kind_of_advice_helps():
             "5 of 5 folds hold too few events to judge the model",
             "Events are too rare to be held out",
         ),
+        (
+            "2 of 5 folds hold a part more than twice or less than half as strong as the rest",
+            "Parts of the flow differ in size",
+        ),
         ("error bars are unreliable: the data hold only 39 times", "Too few independent blocks"),
         ("dim 9 reduced to 4, the rank of the data", "Fewer functions than asked for"),
         ("a.dcd: header says 50 frames, 48 are readable", "A file is shorter than it says"),

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cli_support import relaxing
 from scipy.signal import lfilter
 from systems import AR1, OU
 
@@ -77,3 +78,32 @@ def test_the_richer_functions_that_are_advised_are_richer():
 
     assert slowest("kedmd") > slowest("tica") + 0.02
     assert "--model kedmd" in RICHER
+
+
+@pytest.mark.parametrize("name", ["tica", "kedmd"])
+def test_no_family_is_advised_to_become_itself(name):
+    """Under noise the lag never converges: kernel EDMD is what linear models are told to try, and
+    is told of its features and its bandwidth instead.
+    """
+    noisy = relaxing(8000, seed=1, memory=(0.98, 0.8))
+    noisy = noisy + 3 * np.random.default_rng(2).standard_normal(noisy.shape)
+    settings = {"landmarks": 40} if name == "kedmd" else {}
+    said = fit(noisy, FitOptions(model=name, settings=settings)).warnings
+    (told,) = (w for w in said if w.startswith("lag not converged"))
+    assert ("--model kedmd" in told) == (name != "kedmd")
+    assert ("--set bandwidth" in told) == (name == "kedmd")
+
+
+def test_folds_of_a_transient_are_told_in_words_of_flows():
+    """Of a flow that decays no fold has "too few events"; of rare jumps they have."""
+    t = np.arange(400)
+    rng = np.random.default_rng(0)
+    wave = np.exp(-t / 80)[:, None] * np.stack([np.cos(0.2 * t), np.sin(0.2 * t)], axis=1)
+    decaying = wave @ rng.standard_normal((2, 6)) + 1e-4 * rng.standard_normal((400, 6))
+    said = fit(decaying, FitOptions(model="dmd", lag="1")).warnings
+    (told,) = (w for w in said if " of 5 folds hold " in w)
+    assert "more than twice or less than half as strong as the rest" in told
+    assert "events" not in told
+    jumps = (np.arange(4000) > 3600) * 4.0 + rng.standard_normal(4000)
+    said = fit(jumps[:, None], FitOptions(model="tica", lag="5", dim="1")).warnings
+    assert any("too few events to judge the model" in w for w in said)

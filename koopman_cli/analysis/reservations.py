@@ -11,11 +11,12 @@ from koopman_cli.analysis.consistency import AT_LEAST, rising
 from koopman_cli.analysis.lags import rises_on
 from koopman_cli.analysis.modes import with_reservations
 from koopman_cli.analysis.spectrum import Context
+from koopman_cli.models.base import Family
 from koopman_cli.nouns import timed
 from koopman_cli.types import LagScan, Mode
 
 #: What may describe a slow process better than the functions that were taken.
-RICHER = "--model kedmd, or more features"
+RICHER = Family.richer
 
 
 def settled(
@@ -23,6 +24,7 @@ def settled(
     certified: Sequence[Certificate] | None,
     scan: LagScan | None,
     about: tuple[Context, int],
+    richer: str = RICHER,
 ) -> tuple[tuple[Mode, ...], list[str]]:
     """Modes that say where their timescale is a lower bound; warnings of the choice of the lag.
 
@@ -34,6 +36,8 @@ def settled(
         Where the lag was left to the data.
     about : (Context, int)
         What verdicts depend on, and the rank of the model.
+    richer : str
+        What to try where functions are too poor, of the family.
     """
     context, rank = about
     told = rising(certified or (), context.lag)
@@ -52,8 +56,8 @@ def settled(
             warnings.append(
                 f"timescales go on rising at longer lags: from {first.value:.3g} at lag {at} to "
                 f"{there} at lag {end}; the functions do not describe the slow process well "
-                f"({RICHER})"
+                f"({richer})"
             )
     if not scan.converged:
-        warnings.append(f"lag {scan.reason}; try a longer --lag, {RICHER}")
+        warnings.append(f"lag {scan.reason}; try a longer --lag, {richer}")
     return with_reservations(modes, told), warnings

@@ -345,16 +345,19 @@ def _chapman_kolmogorov(blocks: BlockMoments, n: int, asked: Question) -> Chapma
     )
 
 
-def not_markovian(found: States | None) -> tuple[str, ...]:
-    """A warning where the Chapman-Kolmogorov test failed: what it means, and what to try."""
+def not_markovian(found: States | None, richer: str) -> tuple[str, ...]:
+    """A warning where the Chapman-Kolmogorov test failed: what it means, and what to try.
+
+    ``richer`` says what else there is where functions are too poor.
+    """
     test = None if found is None else found.chapman_kolmogorov
     if test is None or test.verdict == "passed":
         return ()
     told = (
         f"Chapman-Kolmogorov test failed (p = {test.p:.2g}, largest deviation "
         f"{test.deviation:.2g}): the states are not Markovian at this lag, so their populations, "
-        "lifetimes and passage times are not to be trusted; try a longer --lag, more features or "
-        "richer functions (--model kedmd)"
+        "lifetimes and passage times are not to be trusted; try a longer --lag, "
+        f"{richer}"
     )
     return (told,)
 

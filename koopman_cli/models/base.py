@@ -46,6 +46,7 @@ class Family(ABC):
     refines : whether ``refine`` finds the solution in the frames, not in moments
     algebraic : whether the solution is linear algebra on moments, so that influences of
         blocks are derivatives; otherwise they are found by solving again
+    richer : what to try where its functions are too poor
     """
 
     rtol: float = setting("cut-off of the whitening; 0: 1e-10 (float64) or 1e-6 (float32)", 0.0)
@@ -55,6 +56,7 @@ class Family(ABC):
     takes_fields: ClassVar[bool] = False
     refines: ClassVar[bool] = False
     algebraic: ClassVar[bool] = True
+    richer: ClassVar[str] = "--model kedmd, or more features"
 
     def __post_init__(self) -> None:
         if not 0 <= self.rtol < 1:

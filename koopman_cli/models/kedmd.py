@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from numpy.typing import NDArray
 
@@ -64,6 +64,8 @@ class Settings(Family):
     degree: int = setting("degree of the polynomial kernel", 3)
     offset: float = setting("offset of the polynomial kernel", 1.0)
     period: float = setting("period of the periodic kernel; 0: 2 pi", 0.0)
+
+    richer: ClassVar[str] = "more features, or another --set bandwidth"
 
     def __post_init__(self) -> None:
         super().__post_init__()

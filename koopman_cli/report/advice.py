@@ -74,6 +74,15 @@ ADVICE = (
         "cure.",
     ),
     Advice(
+        r"as strong as the rest",
+        "Parts of the flow differ in size",
+        "A mode of the flow is more than twice, or less than half, as strong in the parts that are "
+        "held out as in the rest: it decays, grows or comes and goes. Scores compare variances, so "
+        "they measure that and not the model.",
+        "Look at forecasts (koopman forecast RUN) and residuals instead. Of a flow that settles, "
+        "fit the transient and what follows apart (--begin, --end).",
+    ),
+    Advice(
         r"holds? too few events to judge",
         "Events are too rare to be held out",
         "In these folds a slow mode varies more than twice, or less than half, as much as in the "
@@ -149,8 +158,8 @@ ADVICE = (
         "Powers of the transition matrix of the states miss what the data do at longer lags by "
         "more than chance allows. Populations, lifetimes and passage times come from that "
         "matrix and are not to be trusted; the slow functions themselves may still be fine.",
-        "A longer --lag, more features or richer functions (--model kedmd), until the test "
-        "passes. A deviation of a few hundredths matters less than one of tenths, however small "
+        "A longer --lag, more features or richer functions, until the test passes. A "
+        "deviation of a few hundredths matters less than one of tenths, however small "
         "p is.",
     ),
     Advice(

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: Points per panel of a scatter over time; more only blacken it.
 MAX_POINTS = 5000
 
+#: What varies by less than this share of its size is drawn as a constant.
+FLAT = 0.01
+
 #: Members of an ensemble drawn over each other; more hide each other.
 MOST_MEMBERS = 6
 
@@ -260,6 +263,8 @@ def coordinates(
         for border in borders if len(borders) <= 20 else ():
             axes.axvline(border * step * factor, color=look().ink, linewidth=0.6)
         axes.set_ylabel(label)
+        if ends := _of_constant(projection.values[::every, columns]):
+            axes.set_ylim(*ends)
     figure.align_ylabels(rows)
     along = ", trajectories in turn" if len(borders) else ""
     rows[-1].set_xlabel(f"time ({unit}{along})")
@@ -271,6 +276,19 @@ def coordinates(
         keys = [Line2D([], [], color=colour(k), label=name) for k, name in enumerate(names)]
         figure.legend(handles=keys, loc="outside upper left", ncols=2)
     return figure
+
+
+def _of_constant(values: NDArray[Any]) -> tuple[float, float] | None:
+    """Ends of an axis on which what is constant looks so: zero is on it; None for what moves.
+
+    >>> _of_constant(np.array([[1.0], [0.99999]])), _of_constant(np.array([[1.0], [-1.0]]))
+    ((0.0, 1.25), None)
+    """
+    size = float(np.abs(values).max(initial=0.0))
+    if not size or np.ptp(values, axis=0).max() > FLAT * size:
+        return None
+    ends = sorted((0.0, 1.25 * size * float(np.sign(values[0, 0]))))
+    return ends[0], ends[1]
 
 
 def _side_by_side(
