@@ -127,7 +127,13 @@ class _Task:
     lag: int
     scan: LagScan | None
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
+    opened: Opened
+    reduced: tuple[str, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was said of the data; complete once these have been read."""
+        return (*self.opened.stream.warnings, *self.stream.warnings, *self.reduced)
 
 
 def _task(opened: Opened, options: FitOptions, read: ReadOptions, progress: Progress) -> _Task:
@@ -138,8 +144,7 @@ def _task(opened: Opened, options: FitOptions, read: ReadOptions, progress: Prog
     request, ranked, reduced = request.completed(stream, lag)
     stream, finer = refined(stream, request, opened, read)
     notes = (*stream.notes, *why, *ranked, *finer, *_scan_notes(scan, stream))
-    warnings = (*opened.stream.warnings, *stream.warnings, *reduced)
-    return _Task(stream, request, lag, scan, notes, warnings)
+    return _Task(stream, request, lag, scan, notes, opened, reduced)
 
 
 def _with_commands(

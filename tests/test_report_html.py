@@ -292,6 +292,7 @@ def test_every_kind_of_advice_helps():
         ),
         ("Chapman-Kolmogorov test failed (p = 0.01)", "The states are not Markovian"),
         ("lag leading two timescales still rise", "The lag is not converged"),
+        ("bonded atoms are more than 0.3 nm apart in 2 frames", "Atoms are not where bonds are"),
         ("a.npy: 3 of 9 frames are not finite and were removed", "Frames were left out"),
     ):
         assert explain(warning).title == title, warning

@@ -161,9 +161,12 @@ def read_rows(
         chunk = Chunk(frames, trajectory.topology)
         columns = recipe.columns(chunk)
         _check_finite(trajectory, recipe, frames, columns, runs)
+        end = frames.start + len(columns)
         if watch is not None:
             watch.see(frames)
-        rows = kept(runs, frames.start, frames.start + len(columns), window)
+            # Who has all rows does not ask whether there are more.
+            watch.done = watch.done or end >= runs[-1, 1]
+        rows = kept(runs, frames.start, end, window)
         if window:
             joined = np.concatenate([tail, columns])
             tail = joined[-window:]
@@ -174,8 +177,6 @@ def read_rows(
             yield columns
         elif rows.any():
             yield columns[rows]
-    if watch is not None:
-        watch.done = True
 
 
 def _check_finite(

@@ -211,6 +211,15 @@ ADVICE = (
         "Check the number of frames; --time-axis names the axis.",
     ),
     Advice(
+        r"bonded atoms",
+        "Atoms are not where bonds are",
+        "Either the topology names the atoms of another system, or of this one in another order, "
+        "and features are of atoms other than they say; or molecules were cut where they leave "
+        "the periodic box.",
+        "Give the --top that the trajectory was written with. Molecules that are cut are made "
+        "whole by the program that wrote them; torsions and distances are right without.",
+    ),
+    Advice(
         r"unit cell",
         "No unit cell",
         "Some frames have no periodic box, so distances there are not to the nearest image.",
