@@ -59,18 +59,14 @@ SET_PAIRS = 5000
 
 def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> FitResult:
     """Modes, verdicts, warnings and the model to store; the input is described elsewhere."""
-    request, lag = found.request, found.lag
+    request, lag, flow = found.request, found.lag, found.request.settings.flow
     floor = request.noise_floor(stream, found.lift, found.blocks.total(), lag, found.precision)
     context = _context(found, stream, floor)
     judged = _of_windows(diagnose(found, stream, context), found, stream)
     modes, values = judged.modes, judged.values
     # A flow has no gap: it is the sum of all its oscillations.
-    gap, unsupported, noisy = (
-        None if request.settings.flow else judged.gap,
-        False,
-        tuple[str, ...](),
-    )
-    if request.settings.flow:
+    gap, unsupported, noisy = None if flow else judged.gap, False, tuple[str, ...]()
+    if flow:
         modes = flow_verdicts(found, stream, judged, context)
         unsupported = unsupported_flow(found)
         if unsupported:
@@ -78,7 +74,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         noisy = noise_warnings(found, judged, modes, context)
     modes = _with_bias(modes, found)
     # Crossings are asked of modes that hop between states, not of flows; told first, as causes.
-    said = () if request.settings.flow else judged.warnings
+    said = () if flow else judged.warnings
     warnings = [*said, *found.warnings, *lone_warnings(stream, judged.passed.watch), *noisy]
     about, richer = (context, found.solution.rank), request.settings.richer
     modes, unsettled = settled(modes, judged.certificates, scan, about, richer)
@@ -88,16 +84,16 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
         any(_is_slow(mode, context) for mode in modes) or (values is None and judged.wandering)
     )
     none_slow = none_slow and not judged.never_crossed and not judged.unmeasured
-    if none_slow and not request.settings.flow:
+    if none_slow and not flow:
         modes = tuple(map(_unsupported, modes))
         gap = Gap(None, None, resolved=False, reason="no slow mode")
         # What outlasts the data is slow, however held-out parts of it score.
         none_slow = not judged.wandering
-    if request.settings.flow:
+    if flow:
         none_slow = not any(mode.verdict == "resolved" for mode in modes)
     if none_slow:
-        flow = UNSUPPORTED if unsupported else NO_MODE
-        warnings.append(flow if request.settings.flow else _none_slow(modes, context))
+        no_mode = UNSUPPORTED if unsupported else NO_MODE
+        warnings.append(no_mode if flow else _none_slow(modes, context))
     elif not any(mode.verdict == "resolved" for mode in modes):
         warnings += [OUTLASTS] if judged.wandering else [UNMEASURED] if judged.unmeasured else []
     states = None if gap is None or none_slow else judged.states
