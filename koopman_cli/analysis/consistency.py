@@ -62,6 +62,19 @@ class Drift:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """A real function that turns over, although its eigenvalue says that it decays.
+
+    lag : frames after which it was looked at
+    found, predicted : c(k tau) and lambda^k
+    """
+
+    lag: int
+    found: float
+    predicted: float
+
+
+@dataclass(frozen=True)
 class Shrinkage:
     """A decay that noise in the frames makes faster at short lags.
 
@@ -179,6 +192,47 @@ def rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
     return told
 
 
+def turning(moments: BlockMoments, solution: Solution, count: int) -> tuple[Turn | None, ...]:
+    """For each leading function of an eig solution with a real eigenvalue, whether it turns over.
+
+    One pattern of an oscillation without the other is a function with c(k tau) = cos(w k tau),
+    whose eigenvalue cos(w tau) is no rate of decay: at some multiple of the lag c falls below
+    lambda^k, beyond four errors (shared by all that is compared) and by a tenth of |lambda|^k,
+    to below 0 or below lambda^2k. What decays in several ways falls behind lambda^k nowhere.
+    Here c is about the mean, which a flow that is not centred has in its functions too.
+
+    Parameters
+    ----------
+    moments : BlockMoments
+        Of the leading functions, at the lag and multiples of it, merged to independent blocks.
+    solution : Solution
+        Of the eig solver.
+    count : int
+        Functions, a complex pair not split.
+    """
+    assert solution.eigenvalues is not None
+    values = solution.eigenvalues[:count]
+    found: list[Turn | None] = [None] * count
+    real = [j for j in range(count) if values[j].imag == 0 and values[j].real > np.exp(-1.0)]
+    steps = np.array(moments.lags) // moments.lags[0]
+    if not real or len(steps) < 2 or moments.n_blocks < MIN_BLOCKS:
+        return tuple(found)
+    own, cross = _about_means(moments, solution, values)
+    limit = _limit(moments.n_blocks, len(real) * (len(steps) - 1))
+    for j in real:
+        total = own[..., j].sum(axis=1)
+        if np.any(total <= 0):
+            continue
+        c, predicted, error = _against_powers(own[..., j], cross[..., j], steps)
+        short = predicted.real - c.real
+        low = (c.real < 0) | (c.real < predicted.real**2)
+        sure = low & (short > limit * error) & (short > SHARE * np.abs(predicted))
+        if sure[1:].any():
+            i = 1 + int(np.argmax(np.where(sure[1:], short[1:], -np.inf)))
+            found[j] = Turn(moments.lags[i], float(c[i].real), float(predicted[i].real))
+    return tuple(found)
+
+
 def shrunk(moments: BlockMoments, solution: Solution, count: int) -> tuple[Shrinkage | None, ...]:
     r"""For each leading function of an eig solution, whether noise in the frames shrinks its value.
 
@@ -243,6 +297,22 @@ def _own_and_cross(
     return _forms(moments.xx[:, inside], weights).real, _forms(moments.xy[:, inside], weights)
 
 
+def _about_means(
+    moments: BlockMoments, solution: Solution, values: Complex
+) -> tuple[Matrix, Complex]:
+    """The same about the mean of x at each lag; about which y is taken makes no difference then."""
+    inside = moments.is_block
+    plain = _weights(moments, solution, values)
+    parts = []
+    for xx, xy in zip(moments.xx[:, inside], moments.xy[:, inside], strict=True):
+        weights = plain.copy()
+        sums = xx.sum(axis=0)[-1]
+        weights[-1] -= sums @ plain / sums[-1]
+        parts.append([_forms(part[None], weights)[0] for part in (xx, xy)])
+    own, cross = (np.stack([part[i] for part in parts]) for i in (0, 1))
+    return own.real, cross
+
+
 def _weights(moments: BlockMoments, solution: Solution, values: Complex) -> Complex:
     """(k + 1, k) weights of the eigenfunctions in the augmented sums of ``moments``.
 
@@ -270,15 +340,9 @@ def _worst(
     own: Matrix, cross: Complex, steps: NDArray[np.int64], limit: float
 ) -> tuple[int, complex, complex, float] | None:
     """Which lag departs most beyond the limit: its number, c(k tau), c(tau)^k, errors."""
-    total = own.sum(axis=1)
-    if np.any(total <= 0):
+    if np.any(own.sum(axis=1) <= 0):
         return None
-    c = cross.sum(axis=1) / total
-    g = (cross - c[:, None] * own) / total[:, None]
-    predicted = c[0] ** steps
-    influence = g - (steps * c[0] ** (steps - 1))[:, None] * g[0]
-    blocks = own.shape[1]
-    error = np.sqrt(np.sum(np.abs(influence) ** 2, axis=1) * blocks / (blocks - 1))
+    c, predicted, error = _against_powers(own, cross, steps)
     apart = np.abs(c - predicted)
     sure = (apart > limit * error) & (apart > SHARE * np.abs(predicted))
     if not sure[1:].any():
@@ -286,6 +350,19 @@ def _worst(
     errors = np.where(sure, apart / np.where(error > 0, error, np.inf), 0.0)
     i = 1 + int(np.argmax(errors[1:]))
     return i, complex(c[i]), complex(predicted[i]), float(errors[i])
+
+
+def _against_powers(
+    own: Matrix, cross: Complex, steps: NDArray[np.int64]
+) -> tuple[Complex, Complex, Matrix]:
+    """c(k tau), c(tau)^k and the standard error of their difference, for every lag."""
+    total = own.sum(axis=1)
+    c = cross.sum(axis=1) / total
+    g = (cross - c[:, None] * own) / total[:, None]
+    influence = g - (steps * c[0] ** (steps - 1))[:, None] * g[0]
+    blocks = own.shape[1]
+    error = np.sqrt(np.sum(np.abs(influence) ** 2, axis=1) * blocks / (blocks - 1))
+    return c, c[0] ** steps, error
 
 
 def _limit(blocks: int, compared: int, errors: float = ERRORS) -> float:

@@ -58,6 +58,8 @@ class Findings:
     amplitudes : (k,) root-mean-square contribution per cell, in ``unit``
     once : modes that are a trend, a transient or a change of level, and which
     double : whether more than one eigenvalue is 1
+    objections : modes whose eigenvalue is no rate of the flow, and why
+    constant : modes whose functions are little else than their means
     """
 
     left_over: NDArray[np.bool_]
@@ -66,6 +68,8 @@ class Findings:
     unit: str = ""
     once: Mapping[int, str] = field(default_factory=dict)
     double: bool = False
+    objections: Mapping[int, str] = field(default_factory=dict)
+    constant: frozenset[int] = frozenset()
 
 
 def left_over(values: NDArray[np.complex128], more: NDArray[np.complex128]) -> NDArray[np.bool_]:
@@ -240,17 +244,15 @@ def _judge(
 ) -> tuple[Verdict, str, Quantity | None]:
     """Verdict, reason, and the timescale if it means something; the first objection decides."""
     lag = context.lag
-    if found.left_over[j] and j not in found.once:
-        reason = "left over from a pair of POD modes that the rank cuts in two: no mode of the flow"
-        return "invalid", reason, None
-    if abs(value) == 0 or (not value.imag and value.real < 0):
-        return "unresolved", "eigenvalue not positive: no timescale", None
+    refused = _no_rate(j, value, found)
+    if refused is not None:
+        return *refused, None
     growth = float(np.log(abs(value))) / lag.value
     span = context.longest * context.per_frame
     change = growth * span
-    if not value.imag and abs(change) < SUSTAINED:
-        return "unresolved", _steady(j, found), None
     steady = _undetermined_growth(mode)
+    if not value.imag and (abs(change) < SUSTAINED or (steady and j in found.constant)):
+        return "unresolved", _steady(j, found), None
     # What may not decay at all has no timescale, just as it has no sign of its growth rate.
     own = None if steady else _decay_time(mode)
     if j in found.once or j in found.halves:
@@ -275,6 +277,18 @@ def _judge(
         noisy = f", driven by noise (residual {mode.residual:.2g})"
     alias = _alias(context) if value.imag else ""
     return "resolved", f"decaying {word}{noisy}{alias}", timescale
+
+
+def _no_rate(j: int, value: complex, found: Findings) -> tuple[Verdict, str] | None:
+    """Why an eigenvalue is no rate of the flow, whatever its size."""
+    if found.left_over[j] and j not in found.once:
+        reason = "left over from a pair of POD modes that the rank cuts in two: no mode of the flow"
+        return "invalid", reason
+    if abs(value) == 0 or (not value.imag and value.real < 0):
+        return "unresolved", "eigenvalue not positive: no timescale"
+    if j in found.objections and j not in found.once:
+        return "unresolved", found.objections[j]
+    return None
 
 
 def _double(modes: Sequence[Mode], context: Context) -> bool:

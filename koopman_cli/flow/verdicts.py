@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from koopman_cli.analysis.consistency import shrunk
+from koopman_cli.analysis.consistency import shrunk, turning
 from koopman_cli.analysis.flows import Findings, changed_halves, flow_modes, left_over
 from koopman_cli.analysis.spectrum import Context
 from koopman_cli.diagnosis import Diagnosis
@@ -36,17 +36,106 @@ def flow_verdicts(
     values = found.solution.eigenvalues
     assert values is not None
     cut = _left_over(found, stream)
-    modes, halves = judged.modes, {}
+    modes, halves, objections = judged.modes, {}, {}
     if found.request.settings.refines:
         # A fit of all snapshots at once has no residual of pairs, nor a rate of each block.
         modes = tuple(replace(m, residual=None) for m in modes)
     else:
         halves = changed_halves(judged.influences, found.merged, len(modes))
+        objections = {**_standing(found, judged, context), **_mixed(found, modes)}
     sizes, unit = None, ""
     if stream.field is not None:
         linear = linear_of(found, stream, len(values))
         sizes, unit = amplitudes(linear, stream.field), unit_of(stream.field)
-    return flow_modes(modes, context, Findings(cut, halves, sizes, unit, judged.once))
+    told = Findings(
+        cut, halves, sizes, unit, judged.once, objections=objections,
+        constant=_constant(found, len(modes)),
+    )  # fmt: skip
+    return flow_modes(modes, context, told)
+
+
+#: Share of the mean square of a function that its mean is where it stands for the time mean.
+MEAN_SHARE = 0.9
+
+
+def _constant(found: Estimate, count: int) -> frozenset[int]:
+    """Modes whose functions are little else than their means."""
+    left = found.solution.left[:, :count]
+    m = found.blocks.total().projected(np.zeros(len(left)), left)
+    share = (m.xx[:-1, -1] / m.n) ** 2 / np.maximum(np.diag(m.xx)[:-1] / m.n, 1e-300)
+    return frozenset(int(j) for j in np.flatnonzero(share > MEAN_SHARE))
+
+
+#: Multiples of the lag at which a mode that decays must have decayed.
+MULTIPLES = (1, 2, 4, 8, 16)
+
+
+def _standing(found: Estimate, judged: Diagnosis, context: Context) -> dict[int, str]:
+    """Real modes that turn over: one phase of an oscillation, whose other phase is missing."""
+    inside = found.merged.is_block
+    block = float(np.median((found.merged.stop - found.merged.start)[inside]))
+    lags = [found.lag * k for k in MULTIPLES if 2 * found.lag * k <= min(context.longest, block)]
+    width, count = len(found.lift.names), judged.view.count
+    if len(lags) < 2:
+        return {}
+    moments = judged.passed.slow_moments(lags, width, (count, lambda psi: psi))
+    told = {}
+    turns = turning(moments.merged_like(found.merged), judged.view.solution, count)
+    for j, turn in enumerate(turns):
+        if turn is None:
+            continue
+        after = timed(turn.lag * context.per_frame, context.lag.unit, "g")
+        # Windows as long as the correlation takes to turn hold both phases.
+        delays = max(2, turn.lag // found.lag)
+        told[j] = (
+            f"turns over instead of decaying (correlation {turn.found:.2g} after {after}, where "
+            f"its eigenvalue says {turn.predicted:.2g}): one phase of a standing oscillation, "
+            f"whose other phase earlier snapshots hold (--set delays={delays})"
+        )
+    return told
+
+
+def _shown(value: complex) -> str:
+    return f"{value:.4g}" if value.imag else f"{value.real:.4g}"
+
+
+#: Errors of ln |lambda|, and share of it, by which a mode may depend on whether means are removed.
+CENTRED_ERRORS, CENTRED_SHARE = 3.0, 0.1
+
+
+def _mixed(found: Estimate, modes: Sequence[Mode]) -> dict[int, str]:
+    """Modes that are other modes once means are removed: the mean enters them.
+
+    y = A x keeps a mean only if a combination of the columns is constant. Where none is, as in a
+    few columns about a value that is not zero, what brings them back to it changes A.
+    """
+    if found.request.settings.center:
+        return {}
+    total = found.blocks.total()
+    request = replace(found.request, settings=replace(found.request.settings, center=True))
+    try:
+        centred = request.solve(total, found.precision, found.blocks.eps).eigenvalues
+    except KoopmanError:
+        return {}
+    assert centred is not None
+    rates = np.log(np.append(centred[np.abs(centred) > 0], 1.0).astype(np.complex128))
+    told = {}
+    for j, mode in enumerate(modes):
+        value, low, high = mode.eigenvalue, mode.eigenvalue_low, mode.eigenvalue_high
+        if value is None or not abs(value) or not low or not high or low <= 0:
+            continue
+        rate = complex(np.log(value))
+        distance = np.abs(rates - rate)
+        near = int(np.argmin(distance))
+        error, size = np.log(high / low) / 4, max(abs(rates[near]), abs(rate))
+        if distance[near] > max(CENTRED_ERRORS * error, CENTRED_SHARE * size):
+            # The steady part, which is none of the modes with means removed, stands last.
+            other = np.exp(rates[int(np.argmin(distance[:-1]))]) if len(rates) > 1 else None
+            told[j] = "mixed with the mean of the columns, which no linear map of them keeps: " + (
+                "it vanishes with means removed" if other is None else
+                f"the eigenvalue is {_shown(value)}, with means removed {_shown(other)}"
+            ) + " (--set center=true)"  # fmt: skip
+    return told
 
 
 CURES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -170,6 +171,10 @@ def _no_slow_mode(result: FitResult, paths: str) -> Help:
     )
 
 
+#: A setting that the reason of a verdict names.
+CURE = re.compile(r"\((--set [a-z]+=\w+)\)")
+
+
 def ranks_command(result: FitResult) -> str:
     """The command that compares smaller ranks of a flow, on its files as they were read."""
     model, config, said = result.model, result.config, "compare ranks with "
@@ -186,9 +191,14 @@ def ranks_command(result: FitResult) -> str:
 
 
 def flow_cure(result: FitResult) -> str:
-    """What applies to a flow without a resolved mode: the part after a transient, or ranks."""
+    """What applies to a flow without a resolved mode: a setting that the reason of a mode names,
+    the part after a transient, or ranks.
+    """
     changing = ("a transient", "change along the way")
     told = [*result.warnings, *(mode.reason for mode in result.modes)]
+    cures = dict.fromkeys(c for mode in result.modes for c in CURE.findall(mode.reason))
+    if cures:
+        return f"add {' or '.join(cures)}, as the reasons say"
     if any(word in text for text in told for word in changing):
         return "cut the transient off with --begin"
     return f"compare ranks: {ranks_command(result)}"
