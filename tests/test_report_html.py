@@ -270,6 +270,17 @@ def test_no_gap_has_help():
     assert help_section(made.result()) is None
 
 
+def test_a_gap_without_a_ratio_is_a_gap():
+    """Where the next eigenvalue is not positive, states are told beside their gap, not beside
+    its absence.
+    """
+    gap = Gap(1, None, resolved=True, reason="eigenvalue 2 is not positive")
+    text = Reader(page(made.result(gap=gap), {}).decode()).text
+    assert "the gap after mode 1 is sure (eigenvalue 2 is not positive)" in text
+    assert "Spectral gap: after mode 1 (eigenvalue 2 is not positive)" in text
+    assert "no spectral gap" not in text
+
+
 def test_every_kind_of_advice_helps():
     """Every entry has a meaning and a cure; the warnings of the package find theirs."""
     assert all(len(a.meaning) > 40 and len(a.cure) > 10 for a in ADVICE)

@@ -79,8 +79,10 @@ def summary_sentences(result: FitResult) -> list[str]:
         return [*told, *([f"What turns in them has {turning}."] if turning else [])]
     parts = _flow_words(result) if is_flow(result) else _mode_words(result)
     gap = result.gap
-    if gap is not None and gap.after is not None and gap.ratio is not None:
-        parts.append(f"the gap after mode {gap.after} is {quantity(gap.ratio)}")
+    if gap is not None and gap.after is not None:
+        # A next eigenvalue that is not positive has no timescale, and the gap no ratio.
+        size = f"is {quantity(gap.ratio)}" if gap.ratio else f"is sure ({gap.reason})"
+        parts.append(f"the gap after mode {gap.after} {size}")
     elif gap is not None and not is_flow(result):
         parts.append("no spectral gap is resolved")
     if result.states is not None:
