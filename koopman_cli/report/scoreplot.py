@@ -11,6 +11,7 @@ import numpy as np
 from koopman_cli.candidates import Candidate, Recommendation, ScoreTable
 from koopman_cli.nouns import lag_text
 from koopman_cli.report.drawing import colour, look, new_figure, style
+from koopman_cli.report.legends import legend_above
 from koopman_cli.report.scores import window_text
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
     windows = len({cell.window for cell in table.cells}) > 1
     names = list(dict.fromkeys(_label(cell, features=features) for cell in table.cells))
     with style():
-        figure = new_figure(width, 12 + 5 * (1 + len(names) // 3) + 52 * rows)
+        figure = new_figure(width, 10 + 52 * rows)
         panels = figure.subplots(rows, columns, squeeze=False)
         for axes, found in zip(panels.flat, shown, strict=False):
             key = found.lag, found.window
@@ -97,9 +98,7 @@ def score_figure(table: ScoreTable, width_mm: float = 170) -> Figure:
             for a in panels.flat
             for h, label in zip(*a.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(
-            keys.values(), keys.keys(), loc="outside upper left", ncols=3, columnspacing=1.2
-        )
+        legend_above(figure, keys)
     return figure
 
 
