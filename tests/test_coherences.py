@@ -9,6 +9,7 @@ from scipy.signal import lfilter
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.modes import symmetric_in_time
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
@@ -114,3 +115,21 @@ def test_a_rotation_among_noise_is_irreversible():
         turning = np.stack([np.cos(phase), np.sin(phase)], axis=1)
         for size in (1.0, 0.2):
             assert not said_symmetric(among_noise(size * turning, seed)), (seed, size)
+
+
+def test_sets_are_drawn_over_the_columns_that_tell_them():
+    """Three sets of the plane of two columns among five, one alone of which tells little, are
+    kept with these two columns, and with both of two.
+    """
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1, 1, (3000, 5))
+    inside = np.hypot(x[:, 1], x[:, 4]) < 0.6
+    functions = np.column_stack([inside, ~inside & (x[:, 1] > 0)]).astype(float)
+    functions -= functions.mean(axis=0)
+    later = x + 0.01 * rng.standard_normal(x.shape)
+    sets = coherent_sets((x, later), (functions, functions), list("abcde"))
+    assert sets.count == 3
+    assert sets.names == ("b", "e")
+    np.testing.assert_array_equal(sets.start, x[:, [1, 4]])
+    np.testing.assert_array_equal(sets.end, later[:, [1, 4]])
+    assert coherent_sets((x[:, :2], x[:, :2]), (functions, functions), "ab").names == ("a", "b")

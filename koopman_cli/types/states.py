@@ -80,7 +80,7 @@ class CoherentSets:
 
     shares : of points, by largest membership at the initial time
     kept : share of the points of each set that still belong to it at the final time
-    names : of the (at most two) features that are drawn
+    names : of the (at most two) features that are drawn, those that tell memberships best
     start, end : (n, 2) those features at the initial and the final time
     before, after : (n, count) memberships there
     """
