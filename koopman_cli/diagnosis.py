@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ from koopman_cli.analysis.crossings import (
 from koopman_cli.analysis.floor import PAIRS_PER_FUNCTION
 from koopman_cli.analysis.gap import spectral_gap
 from koopman_cli.analysis.heldout import HeldOut, Withheld, owners_of_folds
-from koopman_cli.analysis.intervals import mode_intervals
+from koopman_cli.analysis.intervals import ModeInterval, mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import (
     FEW_CROSSINGS,
@@ -65,6 +66,7 @@ from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.steps import split, step_warnings, steps
 from koopman_cli.analysis.trends import is_level, once
+from koopman_cli.analysis.realpairs import as_real, not_turning, with_pairs
 from koopman_cli.analysis.uncertainty import Influences
 from koopman_cli.analysis.windows import within
 from koopman_cli.effects import View, effects
@@ -138,9 +140,10 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     crossings = count_crossings(passed.slow, times)
     if not found.request.reweights:
         context = with_starts(context, passed.slow, times)
-    modes = describe_modes(values, found.solution.singular_values, context, view.dim)
-    modes = tuple(with_interval(m, i, context.lag) for m, i in zip(modes, intervals, strict=False))
-    unsupported = _not_supported(found, trained, values, (context.floor, stream.window))
+    alike, asked = _alike(found, view, effect, intervals)
+    modes = describe_modes(asked, found.solution.singular_values, context, view.dim)
+    modes = tuple(map(partial(with_interval, lag=context.lag), modes, intervals))
+    unsupported = _not_supported(found, trained, asked, (context.floor, stream.window))
     modes = with_objections(modes, unsupported)
     modes, notes = _examined(modes, found, view, trained)
     if certified is not None:
@@ -156,7 +159,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     periodic = {} if flow else regular_jumps(modes, crossings.sojourns, context.lag)
     modes = with_objections(modes, periodic, overrule=True)
-    wandering = tuple(i for i, _ in walks(values, context) if i not in periodic)
+    wandering = tuple(i for i, _ in walks(asked, context) if i not in periodic)
     barred += [*wandering, *periodic]
     if values is None:
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
@@ -165,6 +168,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     rising = still_rising(certified or (), context.lag)
     before, modes = modes, with_objections(modes, rising)
     changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
+    modes = with_pairs(modes, values, alike)
     unmeasured = (*changed, *periodic, *(i for i, why in seen_once.items() if is_level(why)))
     gap = spectral_gap(effect, context.floor, [*barred, *seen_once, *rising])
     if values is None:
@@ -178,6 +182,22 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         view, effect, modes, values, gap, states, passed, apart, wandering, seen_once, unmeasured,
         notes, warnings, certified,
     )  # fmt: skip
+
+
+def _alike(
+    found: Estimate, view: View, effect: Influences, intervals: Sequence[ModeInterval]
+) -> tuple[frozenset[int], NDArray[np.complex128] | None]:
+    """Modes (from 0) with complex eigenvalues that may be real, and eigenvalues that are asked what
+    real ones are asked where they may be. Flows have periods of their own.
+    """
+    settings, values = found.request.settings, view.solution.eigenvalues
+    if values is None or view.solver == "svd":
+        return frozenset(), None
+    asked = values[: view.count]
+    if view.solver != "eig" or settings.flow or not settings.algebraic:
+        return frozenset(), asked
+    alike = not_turning(effect, values, intervals)
+    return alike, as_real(asked, alike)
 
 
 def _not_supported(

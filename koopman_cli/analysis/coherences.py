@@ -71,7 +71,8 @@ def held_out_memory(
     """Correlation of the functions of each fold with themselves a lag later, on what it holds out.
 
     The function of a fold is the one whose eigenvalue is nearest; of a complex one the part of
-    <psi(x), psi(y)> counts that has the phase of its eigenvalue.
+    <psi(x), psi(y)> counts that has the phase of its eigenvalue. Two that are nearly equal are a
+    pair in one fold and real in another.
 
     Returns
     -------
@@ -84,7 +85,8 @@ def held_out_memory(
         fresh = blocks.sum_blocks(members)
         c, left = fresh.covariances(), own.left / fresh.scale[:, None]
         for j, value in enumerate(values):
-            same = np.flatnonzero(np.sign(own.eigenvalues.imag) == np.sign(value.imag))
+            turn = np.sign(value.imag)
+            same = np.flatnonzero((np.sign(own.eigenvalues.imag) == turn) | (turn == 0))
             if not len(same):
                 continue
             best = int(same[np.argmin(np.abs(own.eigenvalues[same] - value))])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from koopman_cli.analysis.realpairs import ALIKE
 from koopman_cli.nouns import number, unit_word
 from koopman_cli.types import Lag, Mode, Quantity
 
@@ -48,7 +49,7 @@ def clear_periods(modes: Sequence[Mode], lag: Lag) -> list[tuple[int, Quantity]]
         value, low, high = mode.eigenvalue, mode.eigenvalue_low, mode.eigenvalue_high
         if value is None or value.imag <= 0 or low is None or high is None:
             continue
-        if low <= 0 or value.imag <= CLEAR * (high - low) / 2:
+        if low <= 0 or value.imag <= CLEAR * (high - low) / 2 or mode.reason.endswith(ALIKE):
             continue
         turn = 2 * np.pi * lag.value / float(np.angle(value))
         found.append((mode.index, mode.period or Quantity(turn, unit=lag.unit)))
