@@ -132,8 +132,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     effect = effects(found, view, stream)
     intervals = mode_intervals(effect)
     if held is not None:
-        groups = list(dict.fromkeys(interval.group for interval in intervals))
-        certified = _certified(found, held, groups, view)
+        certified = _certified(found, held, intervals, view)
     values = view.solution.eigenvalues
     values = None if values is None or view.solver == "svd" else values[: view.count]
     times = None if values is None else implied_timescales(values, found.lag)
@@ -250,10 +249,11 @@ def _once(
 
 
 def _certified(
-    found: Estimate, held: HeldOut, groups: list[tuple[int, ...]], view: View
+    found: Estimate, held: HeldOut, intervals: Sequence[ModeInterval], view: View
 ) -> tuple[Certificate, ...] | None:
     assert view.solution.eigenvalues is not None
     values = view.solution.eigenvalues[: view.count].real
+    groups = list(dict.fromkeys(interval.group for interval in intervals))
     told = certificates(held, groups, values)
     if told and any(c.invalid for c in told):
         symmetric = symmetric_in_time(found.merged, found.solution, found.dim)
