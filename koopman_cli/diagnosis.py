@@ -60,13 +60,13 @@ from koopman_cli.analysis.modes import (
     with_residuals,
 )
 from koopman_cli.analysis.outliers import watch
+from koopman_cli.analysis.realpairs import as_real, not_turning, with_pairs
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.sojourns import regular_jumps
 from koopman_cli.analysis.spectrum import Context, describe_modes, walks
 from koopman_cli.analysis.states import Question, find_states
 from koopman_cli.analysis.steps import split, step_warnings, steps
 from koopman_cli.analysis.trends import is_level, once
-from koopman_cli.analysis.realpairs import as_real, not_turning, with_pairs
 from koopman_cli.analysis.uncertainty import Influences
 from koopman_cli.analysis.windows import within
 from koopman_cli.effects import View, effects
