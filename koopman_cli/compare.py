@@ -76,8 +76,14 @@ def compare(first: FitResult, second: FitResult, progress: Progress = no_progres
     if not same_names(*names):
         odd = next((n for n in names[0] if n not in names[1]), None)
         what = f"{odd!r} is in the first only" if odd else "number or order differ"
+        flows = any(result.model.features.kind == "field" for result in (first, second))
         raise DataError(
-            f"the two runs have different features ({what})", "fit both with the same --features"
+            f"the two runs have different features ({what})",
+            # Columns of a field are its cells, and again at every delay.
+            "only flows of one grid with the same --set delays can be compared; koopman report "
+            "RUN RUN sets any runs beside each other"
+            if flows
+            else "fit both with the same --features",
         )
     frames = np.concatenate([_sample(result, progress) for result in (first, second)])
     functions = [project(r.model, frames)[:, : r.model.dim] for r in (first, second)]

@@ -89,6 +89,26 @@ def slow_functions(model: Model) -> tuple[Matrix, Matrix, NDArray[np.complex128]
     return mean, np.asarray(model.left @ inner.left, np.float64), inner.eigenvalues
 
 
+def _check_divisible(result: FitResult) -> None:
+    """Raise SupportError for models that have no metastable states, with what they have."""
+    if family(result.model.family).flow:
+        after = "koopman forecast RUN continues it" if result.flow else "its modes are its result"
+        raise SupportError(
+            f"a flow ({result.model.family}) is a sum of oscillations, growth and decay: it has "
+            "no metastable states",
+            f"{after}; states are of slow functions: fit columns with --model tica or kedmd",
+        )
+    if result.model.eigenvalues is None and result.coherent is not None:
+        sets = result.coherent
+        raise SupportError(
+            "the model has coherences only, so there are no metastable states, but "
+            f"{counted(sets.count, 'coherent set')}",
+            f"their memberships in {counted(len(sets.before), 'lagged pair')} are in "
+            "RUN/model.h5 (coherent/before and coherent/after, beside the columns coherent/start "
+            "and coherent/end), drawn in RUN/figures/coherent-sets.png",
+        )
+
+
 def _wanted(result: FitResult, count: int | None) -> tuple[int, str]:
     """Number of states, and who chose it."""
     if count is not None:
@@ -133,6 +153,7 @@ def assign_states(
     DataError
         If the input is no longer what was fitted.
     """
+    _check_divisible(result)
     n, chosen_by = _wanted(result, count)
     mean, functions, values = slow_functions(result.model)
     _check_modes(result, values, n - 1)

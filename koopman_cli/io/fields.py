@@ -144,7 +144,7 @@ def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
     if len({fields[n].shape for n in names}) > 1:
         raise DataError(
             f"{path}: the variables are on different grids: {told}",
-            "take variables of one grid: " + choose_hint(path, names[0]),
+            "take variables of one grid: " + choose_hint(path, _likeliest(fields, names)),
         )
     if len({listed.units.get(n, "") for n in names}) > 1 and not var:
         raise DataError(
@@ -152,6 +152,12 @@ def choose(listed: Listed, var: Sequence[str]) -> tuple[str, ...]:
             choose_hint(path, names[0]),
         )
     return names
+
+
+def _likeliest(fields: Mapping[str, Field], names: Sequence[str]) -> str:
+    """The variable to offer: of the grid that most share, positions rather than others."""
+    shapes = [fields[n].shape for n in names]
+    return max(names, key=lambda n: (shapes.count(fields[n].shape), "position" in n.lower()))
 
 
 def _time_axis(listed: Listed, name: str, options: ReadOptions) -> tuple[int, str | None]:

@@ -81,6 +81,11 @@ def check_file(path: str) -> tuple[int, int]:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise FileError(f"{path}: {reason}", "check the path") from None
     if stat.S_ISDIR(info.st_mode):
+        if (Path(path) / "model.h5").exists():
+            raise FileError(
+                f"{path}: is a RUN, the result of a fit, and no trajectory",
+                "koopman report, plot, states and timescales take a RUN; fit and info take data",
+            )
         raise FileError(f"{path}: is a directory", "name the files in it, for example with *.xtc")
     if not stat.S_ISREG(info.st_mode):
         raise FileError(f"{path}: not a regular file", "write the data to a file first")
