@@ -193,10 +193,10 @@ def test_folds_hold_no_blocks():
     stream = FeatureStream.from_arrays(frames(3000))
     request = Request.of("kedmd", {"landmarks": 40, "bandwidth": 1.5})
     _, bound, _ = _fitted(stream, request, 5)
-    before = {id(o) for o in gc.get_objects() if isinstance(o, BlockMoments)}
+    before = {id(o) for o in gc.get_objects() if type(o) is BlockMoments}
     folds, passes = bound.folds(bound.request.lift(stream, None, 5), 4, None)
     gc.collect()
-    after = {id(o) for o in gc.get_objects() if isinstance(o, BlockMoments)}
+    after = {id(o) for o in gc.get_objects() if type(o) is BlockMoments}
     assert len(folds) == passes == 4
     assert after <= before
     assert all(np.isfinite(fold.solve(fold.moments()[0]).eigenvalues).all() for fold in folds)
