@@ -19,7 +19,6 @@ from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
 from koopman_cli.analysis.uncertainty import influences
-from koopman_cli.analysis.windows import CURE, ONE_WAY
 from koopman_cli.autolag import LagChoice
 from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
 from koopman_cli.bound import reweighted
@@ -32,6 +31,7 @@ from koopman_cli.models.solve import Solution, Solver
 from koopman_cli.moments import BlockMoments
 from koopman_cli.nouns import counted
 from koopman_cli.request import Request
+from koopman_cli.scanned import AsymmetricError, Failures, Lasting, OneWay
 from koopman_cli.types import Lag, LagScan, Lift
 from koopman_cli.units import make_lag
 from koopman_cli.workers import threads_for
@@ -41,6 +41,9 @@ SCAN_BLOCKS = 25
 
 #: Fine blocks are kept apart, and merged for slow modes, while all moments stay below this.
 FINE_BYTES = 32 * 2**20
+
+#: Modes of a flow that are looked at beyond those shown, since some do not decay.
+AHEAD = 20
 
 #: Bytes that the moments of one reading may take; more lags are read in turns.
 SCAN_BYTES = 192 * 2**20
@@ -57,6 +60,7 @@ class LagBands:
     together : per lag, modes (from 0) that cannot be told apart and share one interval
     converged : index of the first lag from which the leading timescales are constant within
         their intervals, or None
+    notes : modes of flows that have no timescale, and at which lags
     auto : the lag that ``koopman fit --lag auto`` takes, None where the scan does not hold its
         lags or the family chooses otherwise
     """
@@ -75,6 +79,7 @@ class LagBands:
     readings: int
     warnings: tuple[str, ...] = ()
     auto: LagScan | None = None
+    notes: tuple[str, ...] = ()
 
 
 def scan_timescales(
@@ -107,19 +112,20 @@ def scan_timescales(
     (0, True)
     """
     ordered = sorted(set(lags))
-    rows, estimates, together, failed = [], [], [], _Failures()
-    readings, once_only = 0, HeldOnce(in_time=request.settings.refines)
-    choice: LagChoice | None = None
+    rows, estimates, together, failed = [], [], [], Failures()
+    readings, watching = 0, _Watching.of(stream, request)
     for turn in _moments(stream, request, ordered):
         readings += turn.readings
-        choice = choice or LagChoice(stream, request, turn.blocks.xx.shape[-1] - 1)
+        watching.choice = watching.choice or LagChoice(
+            stream, request, turn.blocks.xx.shape[-1] - 1
+        )
         try:
             with threads_for(turn.blocks.xx.shape[-1]):
-                row, found, groups = _at_lag(request, turn, count, (once_only, choice))
+                row, found, groups = _at_lag(request, turn, count, watching)
         except SupportError as error:
             row, found, groups = _nothing(turn.blocks, count)
             failed.add(turn.lag, error)
-        once_only.follow(turn.blocks, turn.lift)
+        watching.once.follow(turn.blocks, turn.lift)
         rows.append(row)
         estimates.append(found)
         together.append(groups)
@@ -129,10 +135,13 @@ def scan_timescales(
     failed.check(solved, np.array(reliable), windowed=stream.window > 0)
     bands = times.real, low.real, high.real
     converged, reason = first_constant(estimates)
+    if watching.lasting is not None and not np.isfinite(times.real).any():
+        reason = "not known: of the leading modes of this flow none decays at any lag"
     warnings = [
         *failed.warnings(),
-        *once_only.said,
-        *once_only.turning.said(),
+        *watching.once.said,
+        *watching.once.turning.said(),
+        *watching.one_way.said(),
         *_of_bands(request, ordered, reliable),
     ]
     return LagBands(
@@ -147,7 +156,8 @@ def scan_timescales(
         reason,
         readings,
         tuple(warnings),
-        choice.scan() if choice and _chooses(stream, request) else None,
+        watching.taken() if _chooses(stream, request) else None,
+        tuple(watching.lasting.said() if watching.lasting else ()),
     )
 
 
@@ -173,62 +183,6 @@ def _chooses(stream: FeatureStream, request: Request) -> bool:
     """Whether a fit of this family takes its lag from timescales as they are scanned here."""
     same = request.for_lags().settings == request.settings
     return same and not request.reweights and stream.field is None
-
-
-class _AsymmetricError(SupportError):
-    """Data that have coherences at a lag, and no timescales."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "singular values of data that are not symmetric in time are coherences, no timescales",
-            "take eigenvalues: --model dmd, or --model edmd --set solve=eig",
-        )
-
-
-class _Failures:
-    """Lags without timescales, and why."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, SupportError] = {}
-
-    def add(self, lag: int, error: SupportError) -> None:
-        self.found[lag] = error
-
-    def check(
-        self, solved: NDArray[np.bool_], reliable: NDArray[np.bool_], *, windowed: bool
-    ) -> None:
-        """Raise where nothing is left to show.
-
-        Data that are not symmetric in time at a third of the lags are taken to be so at none:
-        symmetric ones are mistaken in at most 3% of scans (1% at each lag, Markov's inequality),
-        and others look symmetric where blocks are few or whole periods fit the lag.
-        """
-        asymmetric = [e for e in self.found.values() if isinstance(e, _AsymmetricError)]
-        many = 3 * len(asymmetric) >= len(solved)
-        if asymmetric and (many or not np.any(solved & reliable)):
-            if windowed:
-                raise SupportError(f"{ONE_WAY}: singular values are coherences", CURE)
-            raise asymmetric[0]
-        if not solved.any():
-            lag, error = next(iter(self.found.items()))
-            raise SupportError(
-                f"no model at any lag: lag {counted(lag, 'frame')}: {error}",
-                "take shorter lags, fewer features or more data",
-            )
-
-    def warnings(self) -> list[str]:
-        """One for every cause, with its lags."""
-        causes: dict[str, list[int]] = {}
-        for lag, error in self.found.items():
-            causes.setdefault(str(error), []).append(lag)
-        return [f"{_lags_named(lags)}: {why}" for why, lags in causes.items()]
-
-
-def _lags_named(lags: list[int]) -> str:
-    """Lags in frames, the ends of many."""
-    if len(lags) > 6:
-        return f"{counted(len(lags), 'lag')} from {lags[0]} to {counted(lags[-1], 'frame')}"
-    return f"lag {''.join(f'{lag}, ' for lag in lags[:-1])}{counted(lags[-1], 'frame')}"
 
 
 @dataclass(frozen=True)
@@ -325,43 +279,81 @@ def _nothing(blocks: BlockMoments, count: int) -> _AtLag:
     return row, found, ()
 
 
-def _at_lag(
-    request: Request, turn: _Turn, count: int, watching: tuple[HeldOnce, LagChoice]
-) -> _AtLag:
+@dataclass
+class _Watching:
+    """What is followed along the lags.
+
+    one_way : for reversible models of single frames: windows are none in any case
+    lasting : of a flow
+    """
+
+    once: HeldOnce
+    one_way: OneWay
+    lasting: Lasting | None
+    reversible: bool
+    choice: LagChoice | None = None
+
+    @classmethod
+    def of(cls, stream: FeatureStream, request: Request) -> _Watching:
+        """For the lags of one scan."""
+        longest = max(int(b - a) for part in stream.segments for a, b in part)
+        return cls(
+            HeldOnce(in_time=request.settings.refines),
+            OneWay(),
+            Lasting(longest) if request.settings.flow else None,
+            request.solver == "reversible" and not stream.window,
+        )
+
+    def taken(self) -> LagScan | None:
+        """The lag of ``--lag auto``."""
+        return self.choice.scan() if self.choice else None
+
+
+def _at_lag(request: Request, turn: _Turn, count: int, watching: _Watching) -> _AtLag:
     """Timescales of one lag with their bands."""
-    once_only, choice = watching
     if turn.refused is not None:
         raise turn.refused
     lag, blocks = turn.lag, turn.blocks
     total = blocks.total()
     solution = request.solve(total, turn.precision, blocks.eps)
-    choice.see(lag, total, (turn.precision, blocks.eps), solution)
-    merged, unreliable = merge_blocks(blocks, _slowest(solution, lag), lag)
+    assert watching.choice is not None
+    watching.choice.see(lag, total, (turn.precision, blocks.eps), solution)
+    merged, unreliable = merge_blocks(blocks, _slowest(solution, lag, watching.lasting), lag)
     row, nothing, _ = _nothing(blocks, count)
-    nothing = replace(nothing, reliable=unreliable is None)
     shown = _spectral(solution, merged, count)
     assert shown.eigenvalues is not None
     solver: Solver = "reversible" if request.solver == "svd" else request.solver
     times = implied_timescales(shown.eigenvalues, lag)
-    # Slowest first; negative eigenvalues, which have no timescale, come last.
-    order = np.argsort(-np.nan_to_num(times, nan=-1.0), kind="stable")[:count]
-    k = min(keep_pairs(shown.eigenvalues, int(order.max()) + 1), shown.rank)
+    order = _slowest_first(times, count)
+    ahead = 0 if watching.lasting is None else AHEAD
+    k = min(keep_pairs(shown.eigenvalues, int(order.max()) + 1 + ahead), shown.rank)
     center = request.settings.center
     found = influences(merged, shown, solver, k, center=center)
     intervals = mode_intervals(found)
+    if watching.lasting is not None:
+        times = times[:k]
+        times[watching.lasting.without(shown.eigenvalues[:k], lag, intervals)] = np.nan
+        order = _slowest_first(times, count)
+        known = np.isfinite(times)
+        slowest = float(times[known].max(initial=lag))
+        unreliable = merge_blocks(blocks, slowest, lag)[1] if known.any() else None
+    if watching.reversible:
+        watching.one_way.see(merged, solution, count)
+    nothing = replace(nothing, reliable=unreliable is None)
     for j, i in enumerate(order):
         row[0, j], row[1, j] = shown.eigenvalues[i], times[i]
         interval = intervals[i].timescale
         if interval is not None and np.isfinite(times[i]):
             row[2, j], row[3, j] = (lag * end for end in interval)
-    once_only.see(merged, shown, turn.lift, [int(i) for i in order])
+    watching.once.see(merged, shown, turn.lift, [int(i) for i in order])
     # Differences between lags are taken on blocks that all lags have in common.
     fine = found if merged is blocks else influences(blocks, shown, solver, k, center=center)
     moves = nothing.influence.copy()
     moves[:, : len(order)] = fine.log_time[:, order]
     share = float(fine.stack.pairs.sum() / fine.stack.n)
     place = {int(i): j for j, i in enumerate(order)}
-    groups = {tuple(sorted(place[j] for j in intervals[i].group if j in place)) for i in place}
+    told = [i for i in place if ahead == 0 or np.isfinite(times[i])]
+    groups = {tuple(sorted(place[j] for j in intervals[i].group if j in place)) for i in told}
     return (
         row,
         replace(nothing, times=row[1].real, influence=moves, share=share, rank=shown.rank),
@@ -369,8 +361,15 @@ def _at_lag(
     )
 
 
-def _slowest(solution: Solution, lag: int) -> float:
-    """The slowest of all timescales; the leading mode of a flow, which may not decay, has none."""
+def _slowest_first(times: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Places of the slowest; what has no timescale comes last."""
+    return np.argsort(-np.nan_to_num(times, nan=-1.0), kind="stable")[:count]
+
+
+def _slowest(solution: Solution, lag: int, lasting: Lasting | None) -> float:
+    """The slowest of all timescales; what does not decay along the data, as in a flow, has none."""
+    if lasting is not None and solution.eigenvalues is not None:
+        return lasting.slowest(solution.eigenvalues, lag)
     times = [slowest_timescale(solution, lag)]
     if solution.eigenvalues is not None:
         times.extend(implied_timescales(solution.eigenvalues, lag))
@@ -382,5 +381,5 @@ def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution:
     if solution.eigenvalues is not None:
         return solution
     if not symmetric_in_time(blocks, solution, count):
-        raise _AsymmetricError
+        raise AsymmetricError
     return in_own_span(blocks.total(), solution, min(count + 5, solution.rank))

@@ -20,7 +20,15 @@ from koopman_cli.analysis.projection import sample_pairs
 from koopman_cli.analysis.reservations import settled
 from koopman_cli.analysis.spectrum import Context, Verdict
 from koopman_cli.analysis.states import not_markovian
-from koopman_cli.analysis.windows import CURE, ONE_WAY, PERIODS, SHARED, objection
+from koopman_cli.analysis.windows import (
+    AVERAGES,
+    CURE,
+    NOT_SYMMETRIC,
+    ONE_WAY,
+    PERIODS,
+    SHARED,
+    objection,
+)
 from koopman_cli.analysis.windows import NO_TIME as OF_WINDOWS
 from koopman_cli.diagnosis import Diagnosis, diagnose
 from koopman_cli.errors import SupportError
@@ -164,8 +172,8 @@ def _asymmetric(
 
     Of delay windows (``windowed``) nothing follows for the process.
     """
-    solver, lacks = found.request.solver, "the data are not symmetric in time within their errors"
-    cure, averages = PERIODS, "and a reversible model averages over what rotates"
+    solver, lacks = found.request.solver, NOT_SYMMETRIC
+    cure, averages = PERIODS, AVERAGES
     if windowed:
         lacks, cure, averages = ONE_WAY, CURE, "and a reversible model takes it to be"
     if solver == "svd" and values is None:

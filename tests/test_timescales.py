@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from koopman_cli.api import FitOptions, fit
 from koopman_cli.cli import koopman
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.lagscan import scan_timescales
+from koopman_cli.report.timescales import bands_figure
 from koopman_cli.request import Request
 from koopman_cli.timescales import TimescaleOptions, timescales
 
@@ -328,9 +330,73 @@ def test_timescales_of_a_wake(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = done("timescales", SAMPLES / "wake" / "wake.npz", "--json").json
     assert (told["model"], [row["lag"]["frames"] for row in told["lags"]]) == ("dmd", [1, 2, 3])
-    assert not any(row["reliable"] for row in told["lags"])
+    assert not any(any(row["timescales"]) for row in told["lags"])
     assert told["converged"]["lag"] is None
     assert told["converged"]["reason"].startswith("not known")
+
+
+def wave_and_standing(frames=400):
+    """A steady field, a travelling wave that is sustained and a standing one that decays."""
+    t, x, y = 0.25 * np.arange(frames), np.linspace(0, 10, 48), np.linspace(0, 4, 24)
+    when, across, along = t[:, None, None], x[None, :, None], y[None, None, :]
+    field = np.cos(2 * np.pi * (across / 5 - when / 7.3)) * np.sin(np.pi * along / 4)
+    decaying = 1.5 * np.exp(-0.02 * when) * np.cos(2 * np.pi * when / 2.9)
+    field += 0.4 + decaying * np.sin(0.2 * np.pi * across) * np.sin(0.5 * np.pi * along)
+    field += 0.2 * np.random.default_rng(123).standard_normal(field.shape)
+    return {"f": field, "x": x, "y": y, "t": t}
+
+
+def test_what_a_fit_gives_no_timescale_a_scan_gives_none(tmp_path, monkeypatch):
+    """Steady parts and sustained waves have a dash and a reason at every lag, as in a fit; what
+    decays has the timescale of the fit.
+    """
+    monkeypatch.chdir(tmp_path)
+    np.savez("waves.npz", **wave_and_standing())
+    fitted = done("fit", "waves.npz", "--set", "delays=4", "--out", "RUN", "--json").json
+    (own,) = {m["timescale"]["value"] for m in fitted["modes"] if m["timescale"] is not None}
+    told = done("timescales", "RUN", "--json").json
+    for row in told["lags"]:
+        first, second, third = row["timescales"]
+        assert first["value"] == second["value"] == pytest.approx(own, rel=0.05)
+        assert third is None
+    (note,) = told["notes"]
+    assert "steady part of the flow (lag 1, 2" in note
+    assert "sustained oscillation (lag 1, 2" in note
+
+
+def rotating(frames, rng):
+    """An Ornstein-Uhlenbeck process that rotates while it decays: not symmetric in time."""
+    keep = 0.97 * np.exp(0.2j)
+    noise = rng.standard_normal((frames, 2)) @ [1, 1j]
+    z = lfilter([1], [1, -keep], noise)
+    return np.stack([z.real, z.imag], axis=1)
+
+
+def test_a_reversible_scan_of_what_rotates_says_so():
+    """The scan of rotating data by tica warns as a fit does; that of reversible data does not."""
+    data = {
+        "rotating": rotating(20_000, np.random.default_rng(0)),
+        "reversible": np.stack(
+            [ornstein_uhlenbeck(t, 20_000, np.random.default_rng(t)) for t in (5, 30)], axis=1
+        ),
+    }
+    for name, x in data.items():
+        said = timescales(x, TimescaleOptions(model="tica", count=2)).warnings
+        found = any("not symmetric in time" in warning for warning in said)
+        assert found == (name == "rotating")
+
+
+def test_labels_of_a_short_axis_do_not_run_into_each_other():
+    """Numbers along a lag axis of less than a decade stand apart, and there are two at least."""
+    x = ornstein_uhlenbeck(20, 5000, np.random.default_rng(1))
+    options = TimescaleOptions(("3", "4", "6", "8", "12", "16"), model="tica", count=1)
+    figure = bands_figure(timescales(x, options))
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    shown = [t for t in axes.get_xticklabels(which="both") if t.get_text()]
+    boxes = sorted((b.x0, b.x1) for b in (t.get_window_extent() for t in shown))
+    assert len(boxes) >= 2
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))
 
 
 def test_timescales_of_a_run_from_elsewhere(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis.lasting import STEADY, SUSTAINED, sustained, undetermined
 from koopman_cli.analysis.spectrum import Context, Verdict
 from koopman_cli.analysis.uncertainty import Influences
 from koopman_cli.moments import BlockMoments
@@ -21,9 +22,6 @@ from koopman_cli.nouns import per, timed
 from koopman_cli.types import Mode, Quantity
 
 Matrix = NDArray[np.float64]
-
-#: Change of an amplitude over the data below which an oscillation counts as sustained.
-SUSTAINED = 0.05
 
 #: Relative change of ln(lambda) between the halves of the data that matters at all, and the
 #: probability at which a steady flow is called a transient.
@@ -250,8 +248,8 @@ def _judge(
     growth = float(np.log(abs(value))) / lag.value
     span = context.longest * context.per_frame
     change = growth * span
-    steady = _undetermined_growth(mode)
-    if not value.imag and (abs(change) < SUSTAINED or (steady and j in found.constant)):
+    steady = undetermined(mode.eigenvalue_low, mode.eigenvalue_high)
+    if not value.imag and (sustained(change) or (steady and j in found.constant)):
         return "unresolved", _steady(j, found), None
     # What may not decay at all has no timescale, just as it has no sign of its growth rate.
     own = None if steady else _decay_time(mode)
@@ -261,7 +259,7 @@ def _judge(
         return "unresolved", f"period longer than the data ({timed(span, lag.unit, 'g')})", own
     if value.imag and not _has_period(mode):
         return "unresolved", f"period undetermined: {_why_no_period(mode)}", own
-    if value.imag and (abs(change) < SUSTAINED or steady):
+    if value.imag and (sustained(change) or steady):
         return "resolved", f"sustained oscillation{_alias(context)}", None
     if steady:
         return "unresolved", f"neither growth nor decay: {_why_no_rate(mode)}", None
@@ -301,7 +299,7 @@ def _steady(j: int, found: Findings) -> str:
     """The time mean; where that has a companion which drifts, a Jordan block."""
     if found.double and found.once.get(j, "").startswith("a trend"):
         return f"steady part with a linear drift{JORDAN_BLOCK}"
-    return "steady part of the flow: its time mean"
+    return f"{STEADY}: its time mean"
 
 
 def _jordan(why: str, change: float) -> str:
@@ -309,12 +307,6 @@ def _jordan(why: str, change: float) -> str:
     if not why.startswith("a trend") or abs(change) > JORDAN:
         return ""
     return JORDAN_BLOCK
-
-
-def _undetermined_growth(mode: Mode) -> bool:
-    """Whether the interval of |lambda| holds 1; without an interval nothing is known of it."""
-    low, high = mode.eigenvalue_low, mode.eigenvalue_high
-    return low is None or high is None or low <= 1 <= high
 
 
 def _has_period(mode: Mode) -> bool:

@@ -18,6 +18,10 @@ ONE_WAY = "a delay window is not symmetric in time, whatever the process"
 CURE = "for timescales take --model tica --set reversible=false"
 PERIODS = "for periods take --model dmd, or --model edmd --set solve=eig"
 
+#: What holds where single frames are not symmetric in time, and what a reversible model then does.
+NOT_SYMMETRIC = "the data are not symmetric in time within their errors"
+AVERAGES = "and a reversible model averages over what rotates"
+
 NO_TIME = f"coherence (singular value) of delay windows: {ONE_WAY}, so no timescale"
 SHARED = "both ends of a pair share frames of their delay windows, which alone is coherent"
 AVERAGED = f"{ONE_WAY}: averaged over both directions its eigenvalue is too large"

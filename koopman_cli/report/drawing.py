@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -100,6 +101,29 @@ STYLE: Any = {
 
 #: Settings that are lengths, and grow with the scale of a look.
 _LENGTHS = ("size", "width", "markersize")
+
+
+def log_ticks(axis: Any, low: float, high: float) -> None:
+    """Ticks of a logarithmic axis as plain numbers, few enough to be read.
+
+    Matplotlib writes every second part of a decade in powers of ten where an axis has but one.
+    """
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    # The coarsest steps that leave two numbers; the ends themselves where nothing does.
+    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8)):
+        every = -(-len(decades) // 6) if len(steps) == 1 else 1
+        at = [s * 10.0**d for d in decades[::every] for s in steps if low <= s * 10.0**d <= high]
+        if len(at) > 2 or (len(at) == 2 and len(steps) > 1):
+            break
+    else:
+        at = [math.sqrt(low * high)]
+    axis.set_major_locator(FixedLocator(at))
+    small = all(1e-3 <= t < 1e5 for t in at)
+    if small:
+        axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.3g}" if v < 1000 else f"{v:.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from koopman_cli.lagscan import LagBands
 from koopman_cli.nouns import counted, lag_text, timed, times
-from koopman_cli.report.drawing import colour, look, new_figure, readable_unit, style
+from koopman_cli.report.drawing import colour, log_ticks, look, new_figure, readable_unit, style
 from koopman_cli.report.json import encode, number
 from koopman_cli.report.quantities import Column, print_columns
 from koopman_cli.report.text import print_rendered
@@ -77,6 +77,7 @@ def document(bands: LagBands) -> dict[str, Any]:
         "converged": {"lag": converged, "reason": bands.reason},
         "auto": _taken(bands),
         "readings": bands.readings,
+        "notes": list(bands.notes),
         "warnings": list(bands.warnings),
     }
 
@@ -172,6 +173,8 @@ def bands_figure(bands: LagBands, width_mm: float = 95) -> Figure:
             axes.axvline(at, color=look().ink, linestyle="--", linewidth=0.8, label=label)
         axes.set_xlim(*edge)
         axes.set_ylim(bottom, shown.max(initial=lags[-1]) * 1.6)
+        for axis, (low, high) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            log_ticks(axis, low, high)
         axes.set_xlabel(f"lag ({unit})")
         axes.set_ylabel(f"implied timescale ({unit})")
         # "not converged" or "not known", without the reason.
@@ -223,6 +226,8 @@ def render(bands: LagBands, console: Console, out: Path | None = None) -> None:
     if bands.auto is not None:
         taken = next(lag for lag in bands.lags if lag.frames == bands.auto.chosen)
         say(f"koopman fit --lag auto takes {lag_text(taken)}: {bands.auto.reason}")
+    for note in bands.notes:
+        say(note)
     for warning in bands.warnings:
         say(f"Warning: {warning}", "yellow")
     if out is not None:
