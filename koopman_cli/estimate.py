@@ -26,13 +26,10 @@ from koopman_cli.linalg import keep_pairs
 from koopman_cli.models.exact import carried_over, reproduced
 from koopman_cli.models.solve import Solution
 from koopman_cli.moments import BlockMoments, Moments
-from koopman_cli.nouns import counted
+from koopman_cli.nouns import counted, lag_text
 from koopman_cli.request import Request
-from koopman_cli.types import (
-    DimChoice,
-    Lift,
-    Score,
-)
+from koopman_cli.types import DimChoice, Lift, Score
+from koopman_cli.units import make_lag
 from koopman_cli.validation import (
     MAX_DIM,
     Fold,
@@ -110,8 +107,9 @@ def check_lag(lag: int, stream: FeatureStream) -> None:
         raise UsageError(f"lag {lag}: a lag is at least one frame", "for example --lag 10")
     if lag >= longest:
         raise DataError(
-            f"lag {counted(lag, 'frame')}: the longest trajectory has {counted(longest, 'frame')}",
-            f"the largest usable lag is {counted(max(longest - 1, 0), 'frame')}",
+            f"lag {lag_text(make_lag(lag, stream.dt))}: the longest trajectory has "
+            f"{counted(longest, 'frame')}",
+            f"the largest usable lag is {lag_text(make_lag(max(int(longest) - 1, 0), stream.dt))}",
         )
 
 

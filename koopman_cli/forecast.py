@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.errors import ResourceError, SupportError, UsageError, did_you_mean
 from koopman_cli.features.design import Design
-from koopman_cli.geometry import Geometry, scatter
+from koopman_cli.geometry import Clock, Geometry, scatter
 from koopman_cli.models.dmd import complex_columns
 from koopman_cli.nouns import counted
 from koopman_cli.store.atomic import refusals, sibling, sync_directory
@@ -88,14 +88,15 @@ def steps_until(result: FitResult, until: str) -> int:
         target = value
     steps = round(target - last)
     if steps < 1:
-        end = last * (model.dt.value if model.dt else 1)
+        how = "time" if clock is None else "date, written 2025-12 or 2025-12-31"
         raise UsageError(
-            f"--until {until}: the data end at {end:g}", "give a later time, or --steps"
+            f"--until {until}: the data end at {_end(last, model, clock)}",
+            f"give a later {how}, or --steps",
         )
     return steps
 
 
-def _date_in_frames(text: str, model: Model, clock: Any) -> float:
+def _date_in_frames(text: str, model: Model, clock: Clock) -> float:
     import cftime
 
     numbers = text.split("-")
@@ -109,6 +110,20 @@ def _date_in_frames(text: str, model: Model, clock: Any) -> float:
     if model.dt.unit == "months":
         return (12 * year + month - 1) / model.dt.value
     return float(cftime.date2num(date, clock.units, calendar=clock.calendar)) / model.dt.value
+
+
+def _end(last: float, model: Model, clock: Clock | None) -> str:
+    """When the data end, from the number of the last frame: a date where they have dates."""
+    end = last * (model.dt.value if model.dt else 1)
+    if clock is None or model.dt is None:
+        return f"{end:g}"
+    if model.dt.unit == "months":
+        year, month = divmod(round(end), 12)
+        return f"{year:04}-{month + 1:02}"
+    import cftime
+
+    date = cftime.num2date(end, clock.units, calendar=clock.calendar)
+    return str(date.strftime("%Y-%m-%d"))
 
 
 def rates(model: Model) -> NDArray[np.complex128]:

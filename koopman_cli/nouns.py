@@ -129,6 +129,16 @@ def timed(value: float, unit: str, form: str = "") -> str:
     return f"{shown} {unit_word(value, unit)}".rstrip()
 
 
+def chance(p: float, level: float = 0.05) -> str:
+    """A p value, with as many digits as tell on which side of a level it lies.
+
+    >>> chance(0.0496), chance(0.04996), chance(0.05), chance(0.2512), chance(3e-7)
+    ('0.0496', '0.04996', '0.05', '0.25', '3e-07')
+    """
+    told = (f"{p:.{digits}g}" for digits in range(2, 18))
+    return next((text for text in told if (float(text) < level) == (p < level)), f"{p!r}")
+
+
 def lag_text(lag: Lag) -> str:
     """A lag in frames and, where it has one, in time.
 

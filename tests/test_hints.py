@@ -4,7 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from cli_support import done, run
+from cli_support import SAMPLES, done, run
+
+from koopman_cli.nouns import chance
+from koopman_cli.report import statetext
+from koopman_cli.types import ChapmanKolmogorov
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +95,42 @@ def test_the_variable_offered_is_that_of_the_positions(tmp_path):
     told = run("info", tmp_path / "a.h5")
     assert told.code == 3
     assert "--var position" in told.err
+
+
+def test_the_end_of_the_data_is_a_date_where_they_have_dates(tmp_path):
+    """A forecast until before the end says when that was, in months and in days, and how a date
+    is written; without dates it says the time.
+    """
+    xarray = pytest.importorskip("xarray")
+    x, t = np.linspace(0, 2 * np.pi, 12, endpoint=False), np.arange(96)
+    wave = np.sin(x - 0.5 * t[:, None]).reshape(96, 3, 4)
+    wave += 0.01 * np.random.default_rng(0).standard_normal(wave.shape)
+    space = {"lat": np.linspace(-10, 10, 3), "lon": np.arange(4.0)}
+    months = [np.datetime64(f"{2000 + i // 12}-{i % 12 + 1:02}-01", "ns") for i in t]
+    days = np.datetime64("2000-01-01", "ns") + np.arange(96) * np.timedelta64(1, "D")
+    for name, times, end in (("m", months, "2007-12"), ("d", days, "2000-04-05"), ("n", t, "95")):
+        data = xarray.Dataset({"sst": (("time", "lat", "lon"), wave)}, {"time": times, **space})
+        data.to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf")
+        done("fit", tmp_path / f"{name}.nc", "--set", "rank=2", "-o", tmp_path / name, "-q")
+        told = run("forecast", tmp_path / name, "--until", "10")
+        assert told.code == 2
+        assert f"the data end at {end}\n" in told.err
+        assert ("2025-12-31" in told.err) == (name != "n")
+
+
+def test_the_largest_usable_lag_is_told_in_time_too():
+    """A lag beyond the data: what may be typed instead has the unit of what was typed."""
+    told = run("fit", SAMPLES / "ala2" / "run1.h5", "--lag", "5us")
+    assert told.code == 3
+    assert "lag 1000000 frames (5000000 ps)" in told.err
+    assert "9899 frames (49495 ps)" in told.err
+
+
+def test_a_p_beside_its_level_has_digits_that_tell():
+    """0.0496 is below 0.05 and is not told as 0.05; 0.3 needs no more digits."""
+    assert chance(0.0496) == "0.0496"
+    assert chance(0.31234) == "0.31"
+    assert float(chance(np.nextafter(0.05, 0))) < 0.05
+    none = ((0.0, 0.0),)
+    failed = ChapmanKolmogorov((6,), none, none, none, 0.1, 0.0496, "failed")
+    assert "failed (p = 0.0496 up to" in statetext.test_line(failed)

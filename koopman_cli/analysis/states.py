@@ -24,6 +24,7 @@ from koopman_cli.analysis.uncertainty import Stack, student
 from koopman_cli.errors import SupportError
 from koopman_cli.features.sampling import gather, thinned_frames
 from koopman_cli.moments import BlockMoments
+from koopman_cli.nouns import chance
 from koopman_cli.types import ChapmanKolmogorov, Lag, Progress, Quantity, States, no_progress
 from koopman_cli.workers import one_thread
 
@@ -354,7 +355,7 @@ def not_markovian(found: States | None, richer: str) -> tuple[str, ...]:
     if test is None or test.verdict == "passed":
         return ()
     told = (
-        f"Chapman-Kolmogorov test failed (p = {test.p:.2g}, largest deviation "
+        f"Chapman-Kolmogorov test failed (p = {chance(test.p)}, largest deviation "
         f"{test.deviation:.2g}): the states are not Markovian at this lag, so their populations, "
         "lifetimes and passage times are not to be trusted; try a longer --lag, "
         f"{richer}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from koopman_cli.nouns import counted, lag_text, number, timed
+from koopman_cli.nouns import chance, counted, lag_text, number, timed
 from koopman_cli.report.drawing import frame_time
 from koopman_cli.report.featurebars import ranked
 from koopman_cli.report.text import quantity
@@ -175,7 +175,7 @@ def _ck(result: FitResult) -> str:
     test = None if result.states is None else result.states.chapman_kolmogorov
     if test is None:
         return ""
-    return f"{test.verdict}, p = {test.p:.2g}, largest deviation {test.deviation:.2g}"
+    return f"{test.verdict}, p = {chance(test.p)}, largest deviation {test.deviation:.2g}"
 
 
 def _fields(result: FitResult) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from koopman_cli.analysis.pcca import Simplex, state_functions
 from koopman_cli.analysis.pseudospectrum import smallest_residuals
+from koopman_cli.nouns import chance
 from koopman_cli.report import profiles
 from koopman_cli.report.drawing import (
     colour,
@@ -111,7 +112,7 @@ def chapman_kolmogorov(result: FitResult, width_mm: float = 85) -> Figure | None
     axes.set_xlabel(f"lag ({unit})")
     axes.set_ylabel("probability to stay or return")
     drawn = ("lines", "data, 95%") if reach is None else ("line, band", "data")
-    words = f"{drawn[0]}: powers of P(τ); points: {drawn[1]}; p = {test.p:.2g} ({test.verdict})"
+    words = f"{drawn[0]}: powers of P(τ); points: {drawn[1]}; p = {chance(test.p)} ({test.verdict})"
     figure.legend(loc="outside upper left", ncols=4, columnspacing=1.0, title=words,
                   alignment="left", title_fontsize="medium")  # fmt: skip
     return figure

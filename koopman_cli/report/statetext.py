@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from koopman_cli.nouns import chance
 from koopman_cli.report.quantities import Column, print_columns
 from koopman_cli.types import ChapmanKolmogorov, States
 
@@ -20,7 +21,7 @@ def test_line(test: ChapmanKolmogorov | None) -> str:
     if test is None:
         return "Chapman-Kolmogorov test: not possible, no multiple of the lag fits into the data"
     return (
-        f"Chapman-Kolmogorov test {test.verdict} (p = {test.p:.2g} up to lag {test.lags[-1]} "
+        f"Chapman-Kolmogorov test {test.verdict} (p = {chance(test.p)} up to lag {test.lags[-1]} "
         f"frames, largest deviation {test.deviation:.2g})"
     )
 

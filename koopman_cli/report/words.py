@@ -11,7 +11,7 @@ from typing import Any
 from koopman_cli.analysis.consistency import AT_LEAST
 from koopman_cli.analysis.periods import period_words
 from koopman_cli.hints import completed, rank_command
-from koopman_cli.nouns import counted, lag_text, number, spelled
+from koopman_cli.nouns import chance, counted, lag_text, number, spelled
 from koopman_cli.report.text import quantity
 from koopman_cli.types import FitResult, Mode, ReadOptions
 
@@ -93,7 +93,7 @@ def summary_sentences(result: FitResult) -> list[str]:
     test = None if result.states is None else result.states.chapman_kolmogorov
     if test is not None and test.verdict == "failed":
         told.append(
-            f"The Chapman-Kolmogorov test failed (p = {test.p:.2g}, largest deviation "
+            f"The Chapman-Kolmogorov test failed (p = {chance(test.p)}, largest deviation "
             f"{test.deviation:.2g}): populations, lifetimes and passage times of these states are "
             "not to be trusted."
         )
