@@ -56,6 +56,9 @@ class LagChoice:
         self.windowed = stream.window > 0 and request.solver != "eig"
         self.lags = lags or (beyond(stream.window, grid) if self.windowed else grid)
         self.width = width
+        # Of what turns, a long lag says less than a short one: beyond half a period it aliases.
+        turns = request.solver == "eig" or self.windowed
+        self.noise = None if turns else width / stream.n_frames
         self.rows: dict[int, np.ndarray] = {}
 
     def see(
@@ -76,7 +79,7 @@ class LagChoice:
         if not set(self.lags) <= set(self.rows):
             return None
         rows = np.array([self.rows[lag] for lag in self.lags])
-        scan = choose_lag(self.lags, rows[:, : min(MAX_DIM, self.width)])
+        scan = choose_lag(self.lags, rows[:, : min(MAX_DIM, self.width)], self.noise)
         told = [scan.reason]
         if self.windowed:
             told.append(OF_WINDOWS)

@@ -90,6 +90,38 @@ def test_lag_taken(times, chosen, converged):
     assert found.reason.startswith("not converged") is not converged
 
 
+@pytest.mark.parametrize(
+    ("times", "noise", "chosen"),
+    [
+        # Rising slower and slower, but never constant: the longest lag below its timescale.
+        ([2, 3.5, 4.8, 6.6], 1e-5, 4),
+        ([2, 4, 7, 9.5], 1e-5, 8),
+        # At the rate of the lag: a correlation that stays as it is has no timescale.
+        ([2, 4, 8, 16], 1e-5, 1),
+        # As large an eigenvalue as noise has, at lags from 4 frames on.
+        ([2, 3.5, 4.8, 9.6], 0.04, 1),
+        ([2, 3.5, 4.8, 6.6], None, 1),
+    ],
+)
+def test_lag_taken_where_none_is_constant(times, noise, chosen):
+    """The longest lag that resolves the slowest timescale, where noise allows to say so."""
+    found = choose_lag([1, 2, 4, 8], np.array(times, float)[:, None], noise)
+    assert (found.chosen, found.converged) == (chosen, False)
+    assert ("longest lag that resolves" in found.reason) == (chosen > 1)
+
+
+def test_a_slow_coordinate_under_noise_is_followed_as_far_as_it_can_be():
+    """A process of 100 frames, a quarter of its variance noise, is told within 40%, not as 3."""
+    rng = np.random.default_rng(4)
+    slow = lfilter([np.sqrt(1 - np.exp(-0.02))], [1, -np.exp(-0.01)], rng.standard_normal(22_000))
+    x = np.sqrt(0.75) * slow[2000:] + 0.5 * rng.standard_normal(20_000)
+    for name in ("tica", "vamp"):
+        scan = scan_lags(stream_of(x[:, None]), Request.of(name))
+        assert not scan.converged
+        assert 48 <= scan.chosen <= 96
+        assert 60 < scan.timescales[scan.lags.index(scan.chosen), 0] < 140
+
+
 # ------------------------------------------------------------------ scans
 
 

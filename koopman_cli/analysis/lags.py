@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,13 @@ TOLERANCE = 0.1
 
 #: Correlations below so many times their noise tell no timescale.
 ABOVE_NOISE = 4.0
+
+#: The largest of many eigenvalues of noise, in errors of one (semicircle law).
+RADIUS = 2.0
+
+#: Growth of a timescale at twice the lag below which it comes to an end: half of that of the lag,
+#: at whose own rate grows what has no timescale (a correlation that stays as it is).
+ENDING = 2**0.5
 
 
 def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
@@ -57,20 +64,27 @@ def implied_timescales(eigenvalues: NDArray[np.complex128], lag: float) -> NDArr
     return times
 
 
-def choose_lag(lags: Sequence[int], timescales: NDArray[np.float64]) -> LagScan:
+def choose_lag(
+    lags: Sequence[int], timescales: NDArray[np.float64], noise: float | None = None
+) -> LagScan:
     """The first lag whose leading two timescales stay within 10% at twice the lag.
 
     Parameters
     ----------
     lags : increasing frames
     timescales : (n_lags, k) in frames, NaN where undefined
+    noise : float, optional
+        Functions per pair: with blocks of one timescale t for independent ones, the largest
+        eigenvalue of noise is :data:`RADIUS` sqrt(noise t).
 
     Returns
     -------
     LagScan
-        Where no lag qualifies: the shortest lag with the slowest timescale above it,
-        marked as not converged. A second timescale at or below the lag is not asked to be
-        constant: the lag has outlived it.
+        A second timescale at or below the lag is not asked to be constant: the lag has outlived
+        it. Where no lag qualifies, marked as not converged: the longest lag that resolves the
+        slowest timescale, which exceeds it, is above noise and rises there, since half the lag,
+        by less than :data:`ENDING`; without ``noise``, or where no lag does, the shortest with a
+        timescale above it.
 
     Examples
     --------
@@ -86,19 +100,30 @@ def choose_lag(lags: Sequence[int], timescales: NDArray[np.float64]) -> LagScan:
                 f"{TOLERANCE:.0%} at twice the lag"
             )
             return LagScan(tuple(lags), timescales, lag, converged=True, reason=reason)
+    resolved = [lag for lag in lags if noise and _ends(timescales[:, 0], at, lag, noise)]
     with np.errstate(invalid="ignore"):
         above = [lag for lag in lags if timescales[at[lag], 0] > lag]
-    chosen = above[0] if above else lags[0]
+    if resolved:
+        chosen, what = resolved[-1], "this is the longest lag that resolves the slowest timescale"
+    elif above:
+        chosen, what = above[0], "this is the shortest lag with a timescale above it"
+    else:
+        chosen, what = lags[0], "no lag has a timescale above it"
     reason = (
         "not converged: at no lag up to a fiftieth of the data do the leading timescales stay "
-        "within 10% at twice the lag; "
-        + (
-            "this is the shortest lag with a timescale above it"
-            if above
-            else "no lag has a timescale above it"
-        )
+        f"within 10% at twice the lag; {what}"
     )
     return LagScan(tuple(lags), timescales, chosen, converged=False, reason=reason)
+
+
+def _ends(times: NDArray[np.float64], at: Mapping[int, int], lag: int, noise: float) -> bool:
+    """Whether a lag resolves a timescale that has nearly come to the end of its rise."""
+    here, half = float(times[at[lag]]), lag // 2
+    if lag % 2 or half not in at or not here > lag:
+        return False
+    if not np.exp(-lag / here) > RADIUS * np.sqrt(noise * here):
+        return False
+    return bool(1 - TOLERANCE <= here / times[at[half]] <= ENDING)
 
 
 def _constant(here: NDArray[np.float64], there: NDArray[np.float64], lag: int) -> bool:
