@@ -111,10 +111,10 @@ def test_lag_taken_where_none_is_constant(times, noise, chosen):
 
 
 def test_a_slow_coordinate_under_noise_is_followed_as_far_as_it_can_be():
-    """A process of 100 frames, a quarter of its variance noise, is told within 40%, not as 3."""
+    """A process of 100 frames, three tenths of its variance noise, is told within 40%, not as 3."""
     rng = np.random.default_rng(4)
-    slow = lfilter([np.sqrt(1 - np.exp(-0.02))], [1, -np.exp(-0.01)], rng.standard_normal(22_000))
-    x = np.sqrt(0.75) * slow[2000:] + 0.5 * rng.standard_normal(20_000)
+    slow = lfilter([np.sqrt(1 - np.exp(-0.02))], [1, -np.exp(-0.01)], rng.standard_normal(102_000))
+    x = np.sqrt(0.7) * slow[2000:] + np.sqrt(0.3) * rng.standard_normal(100_000)
     for name in ("tica", "vamp"):
         scan = scan_lags(stream_of(x[:, None]), Request.of(name))
         assert not scan.converged

@@ -18,9 +18,9 @@ ABOVE_NOISE = 4.0
 #: The largest of many eigenvalues of noise, in errors of one (semicircle law).
 RADIUS = 2.0
 
-#: Growth of a timescale at twice the lag below which it comes to an end: half of that of the lag,
-#: at whose own rate grows what has no timescale (a correlation that stays as it is).
-ENDING = 2**0.5
+#: Growth of a timescale at twice the lag below which it comes to an end. What has no timescale, a
+#: correlation that stays as it is, grows at the rate of the lag, twofold.
+ENDING = 2**0.75
 
 
 def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
