@@ -214,8 +214,8 @@ def _not_supported(
     held = None
     if trained is not None:
         held = held_out_memory(found.merged, trained.held, trained.solutions, values)
-    few = found.blocks.total().n < PAIRS_PER_FUNCTION * found.solution.rank
-    unknown = not_supported(held, values, floor, few=few and not found.request.ridge)
+    few = found.blocks.total().n < PAIRS_PER_FUNCTION * found.solution.freedom
+    unknown = not_supported(held, values, floor, few=few)
     return unknown | (within(values, window, found.lag) if found.request.solver == "eig" else {})
 
 
@@ -271,7 +271,7 @@ def _view(found: Estimate) -> View:
     if view.solver != "svd" or not symmetric_in_time(found.merged, found.solution, found.dim):
         return view
     again = in_own_span(found.merged.total(), found.solution, view.count)
-    count = min(view.count, again.rank)
+    count = min(view.count, again.count)
     return View(again, "reversible", count, min(found.dim, count), own_span=True)
 
 

@@ -179,11 +179,9 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
     solution = request.solve(total, precision, blocks.eps)
     solution = request.refined(stream, lift, lag, solution)
     notes, warnings = list(request.settings.notes(lift)), list(stream.too_short(lag))
-    if solution.rank * 2 > total.n and not request.ridge:
-        warnings.append(
-            f"{counted(total.n, 'pair', 'g')} for {counted(solution.rank, 'function')}: expect "
-            "over-fitting"
-        )
+    if solution.freedom * 2 > total.n:
+        many = counted(round(solution.freedom), "function")
+        warnings.append(f"{counted(total.n, 'pair', 'g')} for {many}: expect over-fitting")
     longest = max(int(b - a) for part in stream.segments for a, b in part)
     slowest = slowest_timescale(solution, lag)
     merged, unreliable = merge_blocks(blocks, slowest, lag, longest)
@@ -202,7 +200,7 @@ def _fitted(stream: FeatureStream, request: Request, lag: int) -> tuple[Estimate
                 "weight: the weights are a rough estimate (take fewer features or more data)"
             )
     found = Estimate(
-        request, lift, lag, blocks, merged, precision, solution, solution.rank, None, None,
+        request, lift, lag, blocks, merged, precision, solution, solution.count, None, None,
         passes, weighting, tuple(notes), tuple(warnings),
     )  # fmt: skip
     fixed = solution if request.settings.refines else None
@@ -228,18 +226,21 @@ def _scored(
     choice, warnings, scores = None, list(found.warnings), None
     if not flow and (dim is None or dim <= MAX_DIM):
         # Also for a dim that is given: beside the others it has the digits of one that is chosen.
-        dims = range(min(MAX_DIM, solution.rank) + 1)
+        dims = range(min(MAX_DIM, solution.count) + 1)
         scores = score_dims(total, solve, parts, dims, merged.n_blocks)
     if dim is None and scores is None:
         # A flow is the sum of all its modes; fewer would not reconstruct it.
-        dim = solution.rank
+        dim = solution.count
     elif dim is None:
         assert scores is not None
         choice = _with_partner(_chosen(scores, asked=folds >= 2 or test is not None), found)
         dim = max(choice.chosen, 1)
-    elif dim > solution.rank:
-        warnings.append(f"dim {dim} reduced to {solution.rank}, the rank of the data")
-    used = min(keep_pairs(solution.eigenvalues, min(dim, solution.rank)), solution.rank)
+    elif dim > solution.count:
+        which = "the rank of the data"
+        if solution.count < solution.rank:
+            which = f"the leading functions, which alone are computed of {solution.rank}"
+        warnings.append(f"dim {dim} reduced to {solution.count}, {which}")
+    used = min(keep_pairs(solution.eigenvalues, min(dim, solution.count)), solution.count)
     score = next((s for s in scores or () if s.dim == used), None)
     score = score or score_dims(total, solve, parts, [used], merged.n_blocks)[0]
     notes, said = _about_folds(found, score, folds if test is None else None)

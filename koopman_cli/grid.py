@@ -218,9 +218,10 @@ class Scorer:
         self, asked: Request, lag: int, solution: Solution, dims: Sequence[int]
     ) -> list[int]:
         """The dims that the solution on all data has: up to its rank, no conjugate pair split."""
-        within = [dim for dim in dims if dim <= solution.rank]
+        within = [dim for dim in dims if dim <= solution.count]
         if len(within) < len(dims):
-            self._refuse(asked, lag, f"dims above {solution.rank}, the rank, were left out")
+            which = "the rank" if solution.count == solution.rank else "the functions computed"
+            self._refuse(asked, lag, f"dims above {solution.count}, {which}, were left out")
         split = [dim for dim in within if keep_pairs(solution.eigenvalues, dim) != dim]
         if split:
             named = f"dim {split[0]}" if len(split) == 1 else f"dims {', '.join(map(str, split))}"

@@ -326,7 +326,7 @@ def _at_lag(request: Request, turn: _Turn, count: int, watching: _Watching) -> _
     times = implied_timescales(shown.eigenvalues, lag)
     order = _slowest_first(times, count)
     ahead = 0 if watching.lasting is None else AHEAD
-    k = min(keep_pairs(shown.eigenvalues, int(order.max()) + 1 + ahead), shown.rank)
+    k = min(keep_pairs(shown.eigenvalues, int(order.max()) + 1 + ahead), shown.count)
     center = request.settings.center
     found = influences(merged, shown, solver, k, center=center)
     intervals = mode_intervals(found)
@@ -356,7 +356,9 @@ def _at_lag(request: Request, turn: _Turn, count: int, watching: _Watching) -> _
     groups = {tuple(sorted(place[j] for j in intervals[i].group if j in place)) for i in told}
     return (
         row,
-        replace(nothing, times=row[1].real, influence=moves, share=share, rank=shown.rank),
+        replace(
+            nothing, times=row[1].real, influence=moves, share=share, rank=round(shown.freedom)
+        ),
         tuple(sorted(group for group in groups if len(group) > 1)),
     )
 
@@ -382,4 +384,4 @@ def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution:
         return solution
     if not symmetric_in_time(blocks, solution, count):
         raise AsymmetricError
-    return in_own_span(blocks.total(), solution, min(count + 5, solution.rank))
+    return in_own_span(blocks.total(), solution, min(count + 5, solution.count))

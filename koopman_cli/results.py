@@ -84,7 +84,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     # Crossings are asked of modes that hop between states, not of flows; told first, as causes.
     said = () if flow else judged.warnings
     warnings = [*said, *found.warnings, *lone_warnings(stream, judged.passed.watch), *noisy]
-    about, richer = (context, found.solution.rank), request.settings.richer
+    about, richer = (context, round(found.solution.freedom)), request.settings.richer
     modes, unsettled = settled(modes, judged.certificates, scan, about, richer)
     warnings += unsettled
     warnings += _asymmetric(found, values, windowed=stream.window > 0)
@@ -273,7 +273,7 @@ def _model(
     warnings: tuple[str, ...],
 ) -> Model:
     solution = found.solution
-    k = keep_pairs(solution.eigenvalues, min(found.dim + EXTRA, solution.rank))
+    k = keep_pairs(solution.eigenvalues, min(found.dim + EXTRA, solution.count))
     blocks, basis = found.blocks, None
     if solution.left.shape[0] > STORED_DIRECTIONS:
         basis = solution.left[:, :STORED_DIRECTIONS]

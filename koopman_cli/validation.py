@@ -230,7 +230,7 @@ def _by_dim(fold: Fold, dims: Sequence[int]) -> list[FoldScore]:
     train, test = fold.moments()
     solution = fold.solve(train)
     test = test.rebased(train.shift, train.scale)
-    counts = [min(keep_pairs(solution.eigenvalues, dim), solution.rank) for dim in dims]
+    counts = [min(keep_pairs(solution.eigenvalues, dim), solution.count) for dim in dims]
     wanted = sorted({k for k in counts if k})
     nothing = FoldScore(1.0, 1.0, 1.0)
     scores = (

@@ -497,7 +497,7 @@ def test_a_wide_reversible_problem_needs_no_whitening():
     for ridge in (1e-6, 1e-30):
         found = solve(m, "reversible", reduction=Reduction(ridge))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "leading_reversible", lambda c: None)
+            patch.setattr(module, "leading_reversible", lambda c, ridge: None)
             wanted = solve(m, "reversible", reduction=Reduction(ridge))
         for name in ("eigenvalues", "bias"):
             ours, theirs = getattr(found, name), getattr(wanted, name)
@@ -583,3 +583,34 @@ def test_command_line_refuses_in_two_lines(tmp_path):
         lines = done.stderr.strip().splitlines()
         assert [line.split(":")[0] for line in lines] == ["Error", "Hint"], lines
     assert "landmarks=" in lines[1]
+
+
+def test_the_rank_of_a_wide_model_is_not_the_number_of_computed_functions():
+    """One landmark more than where only leading functions are computed changes neither rank nor
+    the directions that the ridge leaves free, nor what few pairs for them bring.
+    """
+    x = lfilter([1], [1, -0.8], np.random.default_rng(0).standard_normal((500, 3)), axis=0)
+    for alpha in (0.0, 1e-6, 1e-2):
+        told = []
+        for count in (300, 301):
+            settings = {"kernel": "laplacian@1", "landmarks": count, "alpha": alpha}
+            found = estimate(FeatureStream.from_arrays(x), Request.of("kedmd", settings), 1, dim=70)
+            solution = found.solution
+            assert solution.rank == count
+            told.append((solution.freedom, any("expect over" in w for w in found.warnings)))
+        assert told[0][0] == pytest.approx(told[1][0], rel=0.03)
+        assert told[0][1] == told[1][1] == (alpha < 1e-3)
+        assert found.dim == solution.count < solution.rank
+        assert any("which alone are computed of 301" in w for w in found.warnings)
+        assert not any("rank of the data" in w for w in found.warnings)
+
+
+def test_a_ridge_leaves_as_many_directions_free_as_its_trace():
+    """It is tr C (C + alpha)^-1 in narrow problems, and estimated in wide ones."""
+    for count, rel in ((100, 1e-8), (320, 0.03)):
+        m = moments_of(swirl(1500), kernel_of("laplacian@1.0"), Basis(count))
+        for ridge in (1e-6, 1e-3, 1e-2):
+            values = np.linalg.eigvalsh(m.symmetrized().orthonormal().covariances().c00)
+            found = solve(m, "reversible", reduction=Reduction(ridge))
+            wanted = float(np.sum(values / (values + ridge)))
+            assert found.freedom == pytest.approx(wanted, rel=rel)

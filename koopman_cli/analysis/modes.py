@@ -51,6 +51,7 @@ def in_own_span(moments: Moments, solution: Solution, count: int) -> Solution:
         eigenvalues=inner.eigenvalues,
         singular_values=None,
         rank=inner.rank,
+        freedom=inner.rank,
     )
 
 
@@ -63,12 +64,12 @@ def symmetric_in_time(blocks: BlockMoments, solution: Solution, dim: int) -> boo
     (of two slow functions among 40 features, 2 to 28% of the variance, and all of it). What is
     no noise by its size, as along an orbit of the cat map, counts wherever it lies.
     """
-    wide = min(dim + EXTRA, solution.rank)
+    wide = min(dim + EXTRA, solution.count)
     left = solution.left[:, :wide]
     if solution.singular_values is not None:
         total = blocks.total()
         told = _variance_within(total, solution, wide) >= WITHIN
-        chance = CHANCE * np.sqrt(solution.rank / total.n)
+        chance = CHANCE * np.sqrt(solution.freedom / total.n)
         told |= solution.singular_values[:wide] > chance
         told[:2] = True
         left = left[:, told]
@@ -108,8 +109,8 @@ def reversible_values(
 
 def wide_count(solution: Solution, dim: int) -> int:
     """Functions that are looked at: dim and five more, as far as there are any."""
-    count = min(dim + EXTRA, solution.rank)
-    return min(keep_pairs(solution.eigenvalues, count), solution.rank)
+    count = min(dim + EXTRA, solution.count)
+    return min(keep_pairs(solution.eigenvalues, count), solution.count)
 
 
 # ------------------------------------------------------------------ what is known of each

@@ -279,6 +279,7 @@ def likeliest(moments: Moments, start: Matrix | None = None) -> Solution:
         eigenvalues=values.astype(np.complex128),
         singular_values=None,
         rank=len(values),
+        freedom=len(values),
         moving=moving,
         condition=float(pi.max() / pi.min()),
     )

@@ -276,4 +276,6 @@ def solution_of(plain: Solution, rates: Rates, stretches: Sequence[Stretch]) -> 
     size = np.mean((rows @ left) ** 2, axis=0)
     size[heads] = size[heads + 1] = size[heads] + size[heads + 1]
     left = left / np.sqrt(np.where(size > 0, size, 1.0))
-    return replace(plain, left=left, right=left, eigenvalues=np.exp(rates), rank=len(rates))
+    return replace(
+        plain, left=left, right=left, eigenvalues=np.exp(rates), rank=len(rates), freedom=len(rates)
+    )

@@ -30,7 +30,7 @@ from koopman_cli.linalg import (
 )
 from koopman_cli.models import wide as wide_problems
 from koopman_cli.models.restrict import Reduction
-from koopman_cli.models.wide import Functions
+from koopman_cli.models.wide import Functions, Regression
 from koopman_cli.moments import Covariances, Moments
 from koopman_cli.nouns import are, counted
 
@@ -47,12 +47,15 @@ ROUNDING = 4 * 2.0**-52
 class Solution:
     """All functions that the moments determine, in the units of the lifted features.
 
-    left, right : (m, rank); unit variance on the data they were solved on
+    left, right : (m, count); unit variance on the data they were solved on
     mean_x, mean_y : (m,)
-    eigenvalues : (rank,) complex, or None (svd)
-    singular_values : (rank,), or None (reversible, eig)
+    eigenvalues : (count,) complex, or None (svd)
+    singular_values : (count,), or None (reversible, eig)
+    rank : directions that the problem was solved in; of wide problems only the leading functions
+        are computed
     moving : (m,) which functions are not constant
-    bias : (rank,) estimate of the spectral bias, of regressions with a ridge or reduced rank
+    bias : (count,) estimate of the spectral bias, of regressions with a ridge or reduced rank
+    freedom : directions that a ridge leaves free, tr C00 (C00 + alpha)^-1; the rank without one
     """
 
     left: Matrix
@@ -65,14 +68,22 @@ class Solution:
     moving: NDArray[np.bool_]
     condition: float
     bias: Matrix | None = None
+    freedom: float = 0.0
+
+    @property
+    def count(self) -> int:
+        """Functions that are computed."""
+        return int(self.left.shape[1])
 
     def leading(self, count: int) -> Solution:
         """The solution with its first functions only; rank and condition stay what they are."""
         return self if count >= self.left.shape[1] else self._only(np.arange(count))
 
     def varying(self, kept: NDArray[np.bool_]) -> Solution:
-        """The solution without functions that are none; the rank is the number of the others."""
-        return replace(self._only(np.flatnonzero(kept)), rank=int(kept.sum()))
+        """The solution without functions that are none, which the rank does not count."""
+        none = int(np.count_nonzero(~kept))
+        free = min(self.freedom, self.rank - none)
+        return replace(self._only(np.flatnonzero(kept)), rank=self.rank - none, freedom=free)
 
     def _only(self, index: NDArray[np.int64]) -> Solution:
         values, singular, bias = self.eigenvalues, self.singular_values, self.bias
@@ -208,7 +219,7 @@ def _solve_whitened(
     zero, moving = np.zeros(left.shape[1]), np.ones(len(left), bool)
     return Solution(
         left * signs, right * signs, zero, zero, values, singular, left.shape[1], moving,
-        w0.condition,
+        w0.condition, freedom=left.shape[1],
     )  # fmt: skip
 
 
@@ -262,8 +273,8 @@ def _solve_reduced(
     Functions have unit variance without the ridge. Spectral bias: |psi| / sqrt(E psi^2) in
     the norm of the coordinates, times the size of what the regression neglects.
     """
-    found, condition, neglected = _regression(c, solver, rtol, reduction, support)
-    left, right, values, singular = found
+    found = _regression(c, solver, rtol, reduction, support)
+    left, right, values, singular = found.functions
     left = _of_unit_variance(left, c.c00, values)
     right = _of_unit_variance(right, c.c11, values) if solver == "svd" else left
     signs = fix_signs(left)
@@ -274,24 +285,23 @@ def _solve_reduced(
     right = right * signs if solver == "svd" else left
     zero, moving = np.zeros(left.shape[1]), np.ones(len(left), bool)
     return Solution(
-        left, right, zero, zero, values, singular, left.shape[1], moving, condition,
-        np.sqrt(size) * neglected,
+        left, right, zero, zero, values, singular, found.rank, moving, found.condition,
+        np.sqrt(size) * found.neglected, found.freedom,
     )  # fmt: skip
 
 
 def _regression(
     c: Covariances, solver: Solver, rtol: float, reduction: Reduction, support: float
-) -> tuple[Functions, float, float]:
-    """Functions of a regression, the condition of C00, and the size of what is neglected."""
+) -> Regression:
+    """Functions of a regression, and what is known of it."""
     c00 = _ridged(c.c00, reduction.ridge)
     c11 = c00 if c.c11 is c.c00 else _ridged(c.c11, reduction.ridge)
     ridged = replace(c, c00=c00, c11=c11)
     wide = len(c00) > wide_problems.WIDE
     if wide and solver == "reversible" and reduction.ridge and not reduction.rank:
-        direct = wide_problems.leading_reversible(ridged)
+        direct = wide_problems.leading_reversible(ridged, reduction.ridge)
         if direct is not None:
-            functions, eigenvalues, condition = direct
-            return (functions, functions, eigenvalues, None), condition, reduction.ridge**0.5
+            return direct
     w0 = wide_problems.whiten_ridged(c00) if reduction.ridge else whiten(c.c00, rtol)
     if reduction.ridge == 0 and w0.rank >= support:
         raise SupportError(
@@ -304,7 +314,9 @@ def _regression(
     found = None
     if wide and directions.shape[1] > wide_problems.WIDE:
         found = wide_problems.leading(ridged, kept, solver)
-    return found or _decompose(ridged, kept, solver, rtol), w0.condition, neglected
+    free = min(w0.rank - reduction.ridge * float(np.sum(w0.matrix**2)), float(kept.rank))
+    functions = found or _decompose(ridged, kept, solver, rtol)
+    return Regression(functions, w0.condition, neglected, kept.rank, free)
 
 
 def _varying(found: Solution, c: Covariances, solver: Solver) -> Solution:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ Functions = tuple[Matrix, Matrix, NDArray[np.complex128] | None, Matrix | None]
 #: Functions above which only the leading ones of a regression with a ridge are computed.
 WIDE = 300
 LEADING = 60
+
+#: Random vectors that a trace is estimated with.
+PROBES = 30
 
 #: Singular values below this share of the largest belong to no direction of their own.
 INDEPENDENT = 1e-8
@@ -57,8 +61,25 @@ def _condition(lower: Matrix) -> float:
     return float((pivots.max() / pivots.min()) ** 2)
 
 
-def leading_reversible(c: Covariances) -> tuple[Matrix, NDArray[np.complex128], float] | None:
-    """Leading functions and eigenvalues of C01 v = lambda C00 v, and the condition of C00.
+@dataclass(frozen=True)
+class Regression:
+    """Functions of a regression, and what is known of it.
+
+    condition : of C00, the ridge included
+    neglected : size of what the regression leaves out
+    rank : directions that it was solved in
+    freedom : those that a ridge leaves free
+    """
+
+    functions: Functions
+    condition: float
+    neglected: float
+    rank: int
+    freedom: float
+
+
+def leading_reversible(c: Covariances, ridge: float) -> Regression | None:
+    """Leading functions of C01 v = lambda C00 v, of a C00 that holds a ridge.
 
     Without a whitening: what it takes costs more than all the rest. None where C00 has no
     Cholesky factor.
@@ -67,7 +88,16 @@ def leading_reversible(c: Covariances) -> tuple[Matrix, NDArray[np.complex128], 
     if lower is None:
         return None
     values, functions = leading_eigh(c.c01, LEADING, lower)
-    return functions, values.astype(np.complex128), _condition(lower)
+    found = (functions, functions, values.astype(np.complex128), None)
+    free = len(lower) - ridge * _inverse_trace(lower)
+    return Regression(found, _condition(lower), ridge**0.5, len(lower), free)
+
+
+def _inverse_trace(lower: Matrix) -> float:
+    """Tr (L L')^-1, within a few percent of the width, from random signs (Hutchinson 1990)."""
+    signs = np.random.default_rng(0).integers(0, 2, (len(lower), PROBES)) * 2.0 - 1.0
+    half = scipy.linalg.solve_triangular(lower, signs, lower=True, check_finite=False)
+    return float(np.sum(half**2)) / PROBES
 
 
 def leading(c: Covariances, w0: Whitening, solver: str) -> Functions | None:
