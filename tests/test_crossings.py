@@ -186,7 +186,7 @@ def test_files_of_two_wells_are_named_on_the_command_line(tmp_path):
 )
 def test_members_of_two_wells_are_named_on_the_command_line(tmp_path, more):
     """An ensemble in two wells that no member leaves: its members are named; exit 0, and 4 with
-    --strict, which tells the disconnection and not what follows from it.
+    --strict, which tells the disconnection before what follows from it.
     """
     middle = np.array([-6, 6, -6, -6, 6, -6])[:, None, None]
     wells = middle + np.stack([AR1.simulate(seed, 2000)[0] for seed in range(6)])

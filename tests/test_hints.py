@@ -1,14 +1,17 @@
 """Errors that say what a thing is, and hints that help when they are typed."""
 
+import json
 import re
 
 import numpy as np
 import pytest
-from cli_support import SAMPLES, done, run
+from cli_support import SAMPLES, done, relaxing, run
 
+from koopman_cli.analysis.certificate import Certificate
+from koopman_cli.analysis.consistency import rising
 from koopman_cli.nouns import chance
 from koopman_cli.report import statetext
-from koopman_cli.types import ChapmanKolmogorov
+from koopman_cli.types import ChapmanKolmogorov, Lag
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +137,70 @@ def test_a_p_beside_its_level_has_digits_that_tell():
     none = ((0.0, 0.0),)
     failed = ChapmanKolmogorov((6,), none, none, none, 0.1, 0.0496, "failed")
     assert "failed (p = 0.0496 up to" in statetext.test_line(failed)
+
+
+def test_an_interrupted_grid_says_what_is_kept(tmp_path, monkeypatch):
+    """Ctrl-C after the first cells: 130, where they are, and the same command goes on from there;
+    before there are any nothing is said to be kept, and --resume is not needed.
+    """
+    import koopman_cli.scores as scores
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    np.save(tmp_path / "x.npy", relaxing(2000, seed=0, memory=(0.95,)))
+    asked = ["vamp-score", tmp_path / "x.npy", "--model", "tica", "--lag", "2", "--dim", "1"]
+    asked += ["-o", tmp_path / "scores", "-q"]
+    with monkeypatch.context() as early:
+        early.setattr(scores, "open_source", interrupted)
+        told = run(*asked)
+    assert told.code == 130
+    assert "kept" not in told.err
+    with monkeypatch.context() as late:
+        late.setattr(scores, "_table", interrupted)
+        told = run(*asked)
+    assert told.code == 130
+    assert f"kept in '{tmp_path / 'scores' / 'cells.jsonl'}'" in told.err
+    assert "nothing half-written" not in told.err
+    before = (tmp_path / "scores" / "cells.jsonl").read_bytes()
+    assert "the same --out" in run(*asked, "--resume").err
+    done(*asked)
+    assert (tmp_path / "scores" / "cells.jsonl").read_bytes() == before
+
+
+def test_strict_names_what_the_warnings_come_to(tmp_path):
+    """A walk with a column that drifts: --strict tells the first warning and that no slow mode is
+    resolved, and counts the others.
+    """
+    rng = np.random.default_rng(3)
+    walk = rng.standard_normal((4000, 2)).cumsum(axis=0)
+    np.save(tmp_path / "walk.npy", walk)
+    options = ["--model", "tica", "--lag", "5", "--dim", "2", "--strict", "-q"]
+    told = run("fit", tmp_path / "walk.npy", *options, "-o", tmp_path / "RUN")
+    assert told.code == 4
+    warnings = [w[9:] for w in told.out.splitlines() if w.startswith("Warning: ")]
+    whole = next(w for w in warnings if w.startswith(("no slow mode", "what is slow is not")))
+    assert whole != warnings[0]
+    assert f"--strict: {warnings[0]}; {whole}" in told.err
+    assert len(warnings) == 2 or f"and {len(warnings) - 2} more warning" in told.err
+
+
+def test_a_bandwidth_of_zero_is_what_the_hint_says(tmp_path):
+    """@0 is the median distance, as a bandwidth that is not given; -1 is refused with that."""
+    np.save(tmp_path / "x.npy", relaxing(2000, seed=0, memory=(0.95, 0.5)))
+    options = ["--model", "kedmd", "--set", "landmarks=20", "--lag", "2", "--dim", "1", "-q"]
+    values = []
+    for k, kernel in enumerate(("gaussian", "gaussian@0")):
+        out = tmp_path / f"RUN{k}"
+        done("fit", tmp_path / "x.npy", *options, "--set", f"kernel={kernel}", "-o", out)
+        values.append(json.loads((out / "summary.json").read_text())["modes"][0]["eigenvalue"])
+    assert values[0] == values[1]
+    told = run("fit", tmp_path / "x.npy", *options, "--set", "kernel=gaussian@-1")
+    assert told.code == 2
+    assert "or 0 for the median distance" in told.err
+
+
+def test_held_out_timescales_are_called_so():
+    """What stands in a reason beside the timescale of the table says that it is held out."""
+    (told,) = rising([Certificate(0.4, 0.01, 0.28 - 0.16, 0.01)], Lag(4, 4.0, "frames")).values()
+    assert told.endswith("at twice the lag, held out")

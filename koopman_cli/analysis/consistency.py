@@ -176,7 +176,7 @@ def rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
     Examples
     --------
     >>> rising([Certificate(0.4, 0.01, 0.28 - 0.16, 0.01)], Lag(48, 48.0, "frames"))
-    {0: 'at least this long: 52.4 frames at this lag, 75.4 at twice the lag'}
+    {0: 'at least this long: 52.4 frames at this lag, 75.4 at twice the lag, held out'}
     """
     told = {}
     for i, one in enumerate(found):
@@ -187,7 +187,7 @@ def rising(found: Sequence[Certificate], lag: Lag) -> dict[int, str]:
         if there > GROWS * here:
             told[i] = (
                 f"{AT_LEAST}: {timed(here, lag.unit, '.3g')} at this lag, {there:.3g} at twice the "
-                "lag"
+                "lag, held out"
             )
     return told
 

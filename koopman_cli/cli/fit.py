@@ -24,6 +24,7 @@ from koopman_cli.cli.options import (
     with_restarts,
 )
 from koopman_cli.errors import DataError, KoopmanError, SupportError, UsageError
+from koopman_cli.nouns import counted
 
 if TYPE_CHECKING:
     from koopman_cli.candidates import ScoreTable
@@ -191,6 +192,19 @@ def _finish(result: FitResult, *, allow_empty: bool, strict: bool) -> None:
         of_model = [w for w in result.warnings if w in result.model.warnings]
         kind: type[KoopmanError] = SupportError if of_model else DataError
         raise kind(
-            f"--strict: {(of_model or list(result.warnings))[0]} (the results are written)",
+            f"--strict: {_foremost(of_model or list(result.warnings), len(result.warnings))} "
+            "(the results are written)",
             "mend the cause, or leave out --strict",
         )
+
+
+def _foremost(warnings: list[str], count: int) -> str:
+    """The first warning, which is told first as a cause, what it means for all, and how many.
+
+    >>> _foremost(["the mean drifts", "far away", "no slow mode is resolved: a walk"], 4)
+    'the mean drifts; no slow mode is resolved: a walk; and 2 more warnings'
+    """
+    whole = ("no slow mode", "no mode of this flow", "what is slow is not resolved")
+    told = list(dict.fromkeys([*warnings[:1], *(w for w in warnings if w.startswith(whole))]))
+    more = count - len(told)
+    return "; ".join([*told, *([f"and {counted(more, 'more warning')}"] if more else [])])

@@ -31,6 +31,17 @@ from koopman_cli.errors import (
 )
 
 
+#: What an interruption leaves to be gone on with, where it does.
+TRAINING = "the training so far is kept in {!r}; add --resume to go on"
+CELLS = "finished cells are kept in {!r}; the same command without --force goes on from there"
+
+#: Options of one verb that another does without.
+ELSEWHERE = {
+    ("vamp-score", "--resume"): "finished cells are kept: the same command with the same --out, "
+    "without --force, goes on from there"
+}
+
+
 class Terminated(KeyboardInterrupt):
     """SIGTERM, travelling like Ctrl-C so that temporary files are removed on the way."""
 
@@ -93,6 +104,9 @@ def _from_click(error: click.ClickException) -> KoopmanError:
 
 def _nearest(error: click.ClickException) -> str | None:
     """What may have been meant by a misspelt option or choice; None where nothing is near."""
+    verb = getattr(getattr(error, "ctx", None), "info_name", None)
+    if isinstance(error, click.NoSuchOption) and (verb, error.option_name) in ELSEWHERE:
+        return ELSEWHERE[verb, error.option_name]
     if isinstance(error, click.NoSuchOption) and error.possibilities:
         near = get_close_matches(error.option_name, error.possibilities, n=2)
         return f"did you mean {' or '.join(near)}?" if near else None
@@ -157,9 +171,7 @@ def run_guarded(command: click.Command, args: list[str]) -> int:
 def _report_stop(stop: BaseException) -> int:
     """Tell of an interruption; its exit code."""
     code = 143 if isinstance(stop, Terminated) else 130
-    where = getattr(stop, "folder", None)
-    kept = f"the training so far is kept in {str(where)!r}; add --resume to go on"
-    report(STOPPED[code], kept if where is not None else AGAIN)
+    report(STOPPED[code], getattr(stop, "kept", AGAIN))
     return code
 
 
@@ -180,13 +192,13 @@ def leave(code: int) -> NoReturn:
 
 
 @contextmanager
-def going_on_with(folder: Path) -> Iterator[None]:
-    """Let an interruption say that what lies in a folder can be gone on with."""
+def going_on_with(place: Path, told: str = TRAINING) -> Iterator[None]:
+    """Let an interruption say that what lies in a folder, or a file, can be gone on with."""
     try:
         yield
     except KeyboardInterrupt as stop:
-        if folder.exists():
-            stop.folder = folder  # type: ignore[attr-defined]
+        if place.is_dir() or (place.exists() and place.stat().st_size):
+            stop.kept = told.format(str(place))  # type: ignore[attr-defined]
         raise
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from koopman_cli.cli.guard import CELLS, going_on_with
 from koopman_cli.cli.options import (
     analysis_options,
     folds_option,
@@ -77,7 +78,8 @@ def command(**values: Any) -> None:
         raise UsageError(f"{out} is an input", "choose another --out")
     fresh = not out.exists()
     try:
-        table = _score(values, _prepared(out, force=values["force"]))
+        with going_on_with(out / "cells.jsonl", CELLS):
+            table = _score(values, _prepared(out, force=values["force"]))
     except BaseException:
         if fresh:
             _clear(out)

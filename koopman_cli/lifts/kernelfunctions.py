@@ -98,7 +98,10 @@ def _factor(part: str, names: Sequence[str]) -> Factor:
     except ValueError:
         bandwidth = -1.0
     if not 0 <= bandwidth < math.inf:
-        raise UsageError(f"kernel {part!r}: {width!r} is no bandwidth", "give a positive number")
+        raise UsageError(
+            f"kernel {part!r}: {width!r} is no bandwidth",
+            "give a positive number, or 0 for the median distance of the data",
+        )
     columns = tuple(range(len(names)))
     if colon:
         columns = tuple(_column(word, names) for word in listed.split("+"))
