@@ -204,3 +204,19 @@ def test_held_out_timescales_are_called_so():
     """What stands in a reason beside the timescale of the table says that it is held out."""
     (told,) = rising([Certificate(0.4, 0.01, 0.28 - 0.16, 0.01)], Lag(4, 4.0, "frames")).values()
     assert told.endswith("at twice the lag, held out")
+
+
+def test_particles_in_a_plane_are_not_taken_for_a_field_in_silence(tmp_path):
+    """(particles, time, 2) without --ensemble is read as a field with a warning that names
+    --ensemble and is gone with --kind field; with --ensemble it is what it is.
+    """
+    rng = np.random.default_rng(0)
+    path = tmp_path / "gyre.npz"
+    np.savez(path, positions=rng.standard_normal((300, 11, 2)).cumsum(axis=1))
+    told = done("info", path).out
+    (line,) = (w for w in told.splitlines() if "--ensemble" in w)
+    assert "300 particles at 11 times in 2 dimensions" in line
+    for more in (["--kind", "field"], ["--ensemble"], ["--time-axis", "0"]):
+        assert "--ensemble" not in done("info", path, *more).out
+    fitted = run("fit", path, "--set", "rank=2", "--allow-empty", "-o", tmp_path / "RUN", "-q")
+    assert "add --ensemble" in fitted.out

@@ -30,7 +30,6 @@ from koopman_cli.errors import (
     did_you_mean,
 )
 
-
 #: What an interruption leaves to be gone on with, where it does.
 TRAINING = "the training so far is kept in {!r}; add --resume to go on"
 CELLS = "finished cells are kept in {!r}; the same command without --force goes on from there"
@@ -104,7 +103,7 @@ def _from_click(error: click.ClickException) -> KoopmanError:
 
 def _nearest(error: click.ClickException) -> str | None:
     """What may have been meant by a misspelt option or choice; None where nothing is near."""
-    verb = getattr(getattr(error, "ctx", None), "info_name", None)
+    verb = str(getattr(getattr(error, "ctx", None), "info_name", None))
     if isinstance(error, click.NoSuchOption) and (verb, error.option_name) in ELSEWHERE:
         return ELSEWHERE[verb, error.option_name]
     if isinstance(error, click.NoSuchOption) and error.possibilities:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from koopman_cli.errors import DataError, UsageError
 from koopman_cli.geometry import PLANE, Geometry
 from koopman_cli.io.arrays import Block, Field, check_names, choose_hint, numeric_dtype
+from koopman_cli.io.positions import doubt_positions
 from koopman_cli.io.source import Chunk, Source, block_size, spans
 from koopman_cli.nouns import counted
 from koopman_cli.types import ReadOptions
@@ -293,23 +294,6 @@ def _row_reader(
     return read
 
 
-def _refuse_positions(what: str, shape: tuple[int, ...], axis: int) -> None:
-    """A field of three columns is rarer than positions in space that were saved as they are.
-
-    Raises
-    ------
-    DataError
-    """
-    atoms, frames = shape[1 if axis == 0 else 0], shape[axis]
-    raise DataError(
-        f"{what} {shape} may be positions of {counted(atoms, 'atom')} or a field of {atoms} by 3 "
-        "cells",
-        f"superpose positions and reshape them to ({frames}, {3 * atoms}), or save a trajectory "
-        "with a topology; --kind field says that it is a field, --ensemble that it is "
-        "(particles, time, 3)",
-    )
-
-
 def _stamps(
     listed: Listed, time: str | None, calendar: Any
 ) -> tuple[NDArray[np.float64] | None, str, Any]:
@@ -371,8 +355,9 @@ def field_source(listed: Listed, options: ReadOptions, calendar: Any = None) -> 
             f"{listed.path}: read as {counted(frames, 'frame')}; if another axis of {names[0]} "
             f"{first.shape} is time, add --time-axis"
         )
-    if not (dims or coordinates or options.kind) and len(shape) == 2 and shape[1] == 3:
-        _refuse_positions(f"{listed.path}: {names[0]}", first.shape, axis)
+    if not (dims or coordinates or options.kind) and len(first.shape) == 3:
+        sure = options.time_axis is not None
+        warned += doubt_positions(f"{listed.path}: {names[0]}", first.shape, axis, sure=sure)
     if axis != 0:
         warned.append(f"{listed.path}: axis {axis} of {names[0]} {first.shape} is time")
     block = _reader(listed, names, axis, geometry, dtype)
