@@ -59,6 +59,7 @@ from koopman_cli.analysis.modes import (
     with_reservations,
     with_residuals,
 )
+from koopman_cli.analysis.onestep import beyond_runs, one_step
 from koopman_cli.analysis.outliers import watch
 from koopman_cli.analysis.realpairs import as_real, not_turning, with_pairs
 from koopman_cli.analysis.slowpass import SlowPass
@@ -121,7 +122,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     context : Context
         Lag, noise floor and length of the data.
     """
-    view, flow = _view(found), found.request.settings.flow
+    view, flow = _view(found, context), found.request.settings.flow
     trained = trained_on_folds(found, view)
     passed = _pass(found, stream, view)
     held = _held_out(found, passed, view, trained)
@@ -164,7 +165,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
     modes, seen_once, stepping = _once(modes, found, view, context)
-    rising = still_rising(certified or (), context.lag)
+    rising = still_rising(certified or (), context.lag) | beyond_runs(modes, context, flow=flow)
     before, modes = modes, with_objections(modes, rising)
     changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
     modes = with_pairs(modes, values, alike)
@@ -266,9 +267,10 @@ def _plain_view(found: Estimate) -> View:
     return View(found.solution, found.request.solver, count, min(found.dim, count))
 
 
-def _view(found: Estimate) -> View:
+def _view(found: Estimate, context: Context) -> View:
     view = _plain_view(found)
-    if view.solver != "svd" or not symmetric_in_time(found.merged, found.solution, found.dim):
+    asked = view.solver == "svd" and not one_step(context.longest, found.lag)
+    if not asked or not symmetric_in_time(found.merged, found.solution, found.dim):
         return view
     again = in_own_span(found.merged.total(), found.solution, view.count)
     count = min(view.count, again.count)

@@ -18,6 +18,7 @@ from koopman_cli.analysis.heldonce import HeldOnce
 from koopman_cli.analysis.intervals import mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import in_own_span, symmetric_in_time
+from koopman_cli.analysis.onestep import NOT_SEEN, one_step
 from koopman_cli.analysis.uncertainty import influences
 from koopman_cli.autolag import LagChoice
 from koopman_cli.blocks import BlockPlan, plan_blocks, pooled
@@ -291,6 +292,7 @@ class _Watching:
     one_way: OneWay
     lasting: Lasting | None
     reversible: bool
+    longest: int
     choice: LagChoice | None = None
 
     @classmethod
@@ -302,6 +304,7 @@ class _Watching:
             OneWay(),
             Lasting(longest) if request.settings.flow else None,
             request.solver == "reversible" and not stream.window,
+            longest,
         )
 
     def taken(self) -> LagScan | None:
@@ -320,7 +323,7 @@ def _at_lag(request: Request, turn: _Turn, count: int, watching: _Watching) -> _
     watching.choice.see(lag, total, (turn.precision, blocks.eps), solution)
     merged, unreliable = merge_blocks(blocks, _slowest(solution, lag, watching.lasting), lag)
     row, nothing, _ = _nothing(blocks, count)
-    shown = _spectral(solution, merged, count)
+    shown = _spectral(solution, merged, count, watching.longest)
     assert shown.eigenvalues is not None
     solver: Solver = "reversible" if request.solver == "svd" else request.solver
     times = implied_timescales(shown.eigenvalues, lag)
@@ -378,10 +381,12 @@ def _slowest(solution: Solution, lag: int, lasting: Lasting | None) -> float:
     return float(np.nanmax(times))
 
 
-def _spectral(solution: Solution, blocks: BlockMoments, count: int) -> Solution:
+def _spectral(solution: Solution, blocks: BlockMoments, count: int, longest: int) -> Solution:
     """A solution with eigenvalues, which coherences of data that are not reversible have not."""
     if solution.eigenvalues is not None:
         return solution
+    if one_step(longest, blocks.lags[0]):
+        raise SupportError(f"{NOT_SEEN}: singular values are coherences", "take shorter lags")
     if not symmetric_in_time(blocks, solution, count):
         raise AsymmetricError
     return in_own_span(blocks.total(), solution, min(count + 5, solution.count))

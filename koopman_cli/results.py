@@ -14,6 +14,7 @@ from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.domain import training_domain
 from koopman_cli.analysis.gap import MAX_AFTER
 from koopman_cli.analysis.modes import EXTRA, symmetric_in_time, with_objections
+from koopman_cli.analysis.onestep import NOT_SEEN, one_step
 from koopman_cli.analysis.outliers import lone_warnings
 from koopman_cli.analysis.periods import period_words
 from koopman_cli.analysis.projection import sample_pairs
@@ -87,7 +88,7 @@ def analyse(found: Estimate, stream: FeatureStream, scan: LagScan | None) -> Fit
     about, richer = (context, round(found.solution.freedom)), request.settings.richer
     modes, unsettled = settled(modes, judged.certificates, scan, about, richer)
     warnings += unsettled
-    warnings += _asymmetric(found, values, windowed=stream.window > 0)
+    warnings += _asymmetric(found, values, context, windowed=stream.window > 0)
     none_slow = (found.dims is not None and found.dims.chosen == 0) or not (
         any(_is_slow(mode, context) for mode in modes) or (values is None and judged.wandering)
     )
@@ -166,7 +167,7 @@ def _unchecked(found: Estimate) -> list[str]:
 
 
 def _asymmetric(
-    found: Estimate, values: NDArray[np.complex128] | None, *, windowed: bool
+    found: Estimate, values: NDArray[np.complex128] | None, context: Context, *, windowed: bool
 ) -> list[str]:
     """A warning where the data are driven or rotate, and which models tell of oscillations.
 
@@ -176,6 +177,8 @@ def _asymmetric(
     cure, averages = PERIODS, AVERAGES
     if windowed:
         lacks, cure, averages = ONE_WAY, CURE, "and a reversible model takes it to be"
+    if solver == "svd" and values is None and one_step(context.longest, found.lag):
+        return [f"{NOT_SEEN}: singular values are coherences, and no timescales are given"]
     if solver == "svd" and values is None:
         if not windowed and symmetric_in_time(found.merged, found.solution, found.dim):
             lacks = "correlations at twice the lag contradict reversibility, as oscillations do"

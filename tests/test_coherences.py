@@ -11,6 +11,7 @@ from koopman_cli import FitOptions, fit
 from koopman_cli.accumulate import accumulate
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.modes import symmetric_in_time
+from koopman_cli.analysis.onestep import NOT_SEEN
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
 
@@ -133,3 +134,44 @@ def test_sets_are_drawn_over_the_columns_that_tell_them():
     np.testing.assert_array_equal(sets.start, x[:, [1, 4]])
     np.testing.assert_array_equal(sets.end, later[:, [1, 4]])
     assert coherent_sets((x[:, :2], x[:, :2]), (functions, functions), "ab").names == ("a", "b")
+
+
+def gyres(members, frames, rng):
+    """Members that circle within four cells, which they never leave: deterministic, not mixing."""
+    cell = rng.integers(0, 4, members)
+    radius, phase = 0.45 * np.sqrt(rng.random(members)), 2 * np.pi * rng.random(members)
+    angle = phase[:, None] + (1 + radius)[:, None] * 0.2 * np.arange(frames)
+    x = cell[:, None] % 2 + radius[:, None] * np.cos(angle)
+    y = cell[:, None] // 2 + radius[:, None] * np.sin(angle)
+    return np.stack([x, y], axis=-1)
+
+
+@pytest.mark.parametrize("bandwidth", [0.5, 1.0])
+def test_members_of_one_pair_have_coherences_and_no_timescale(bandwidth):
+    """From starts to ends of 21 frames no bandwidth makes a timescale of hundreds of frames; the
+    coherent sets are found.
+    """
+    x = gyres(500, 21, np.random.default_rng(3))
+    settings = {"solve": "svd", "bandwidth": bandwidth, "landmarks": 60}
+    result = fit(list(x), FitOptions(lag="20", model="kedmd", settings=settings, dim="4"))
+    assert all(mode.timescale is None and mode.eigenvalue is None for mode in result.modes)
+    assert [m.verdict for m in result.modes[:3]] == ["resolved"] * 3
+    assert any(NOT_SEEN in warning for warning in result.warnings)
+
+
+def test_members_of_three_lags_are_solved_again():
+    """Stationary runs longer than two lags have the timescale of the process, with vamp as with
+    tica; of at most two lags tica keeps none above the run and vamp none at all.
+    """
+    rng = np.random.default_rng(5)
+    keep = np.exp(-1 / 60)
+    x = np.empty((2000, 31))
+    x[:, 0] = rng.standard_normal(2000)
+    for t in range(1, 31):
+        x[:, t] = keep * x[:, t - 1] + np.sqrt(1 - keep**2) * rng.standard_normal(2000)
+    for model in ("vamp", "tica"):
+        for lag, known in (("10", True), ("20", False)):
+            (mode,) = fit(list(x[:, :, None]), FitOptions(lag=lag, model=model, dim="1")).modes
+            assert (mode.timescale is not None) == known
+            if mode.timescale is not None:
+                assert mode.timescale.value == pytest.approx(60, rel=0.15)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.analysis import onestep
 from koopman_cli.analysis.modes import FEW_CROSSINGS
 from koopman_cli.analysis.spectrum import WALK, Context, Verdict
 from koopman_cli.models.solve import Solution
@@ -153,6 +154,7 @@ def judge_coherences(
     """
     told: list[Mode] = []
     wandering: list[int] = []
+    why = onestep.NO_TIME if onestep.one_step(context.longest, context.lag.frames) else NO_TIME
     for i, mode in enumerate(modes):
         reason = _unsupported(i, mode.singular_value or 0.0, seen, context)
         if reason is None:
@@ -160,7 +162,7 @@ def judge_coherences(
             if reason is not None:
                 wandering.append(i)
         verdict: Verdict = "resolved" if reason is None else "unresolved"
-        told.append(replace(mode, verdict=verdict, reason=reason or NO_TIME))
+        told.append(replace(mode, verdict=verdict, reason=reason or why))
     return tuple(told), tuple(wandering)
 
 
