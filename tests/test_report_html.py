@@ -303,6 +303,7 @@ def test_every_kind_of_advice_helps():
         ),
         ("Chapman-Kolmogorov test failed (p = 0.01)", "The states are not Markovian"),
         ("lag leading two timescales still rise", "The lag is not converged"),
+        ("if it is 300 particles at 11 times, add --ensemble", "Particles in a plane or a field"),
         ("bonded atoms are more than 0.3 nm apart in 2 frames", "Atoms are not where bonds are"),
         ("a.npy: 3 of 9 frames are not finite and were removed", "Frames were left out"),
     ):

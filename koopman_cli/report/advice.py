@@ -205,6 +205,13 @@ ADVICE = (
         "Give --dt, and compare with the settings of the simulation.",
     ),
     Advice(
+        r"particles at .* times",
+        "Particles in a plane or a field",
+        "An array of three axes without names may be a field of two columns, or the paths of "
+        "particles in two dimensions; it was read as the former.",
+        "--ensemble reads it as particles, a short run each; --kind field says that it is a field.",
+    ),
+    Advice(
         r"axis",
         "Which axis is time was guessed",
         "The shape of an array does not say which axis is time.",
