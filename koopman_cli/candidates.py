@@ -25,6 +25,7 @@ class Candidate:
     seconds : its share of the time
     key : what it is stored under
     window : frames that its delay windows reach back, 0 without delays
+    whole : whether every fold holds out whole runs
     """
 
     features: str
@@ -43,6 +44,7 @@ class Candidate:
     seconds: float
     key: str = ""
     window: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from koopman_cli.analysis.coherences import REPEATS
 from koopman_cli.candidates import Candidate, Difference, Recommendation
 from koopman_cli.nouns import counted, verb
 from koopman_cli.types import Lag
@@ -35,8 +36,17 @@ def lags_of(cells: Sequence[Candidate]) -> list[Lag]:
 
 
 def above_floor(cell: Candidate, floor: float) -> bool:
-    """Whether the leading value, and the held-out score, pass those of one mode at the floor."""
-    return cell.leading > floor and (cell.score.vampe.test or 0.0) > 1 + floor**2
+    """Whether the leading value, and the held-out score, pass those of one mode at the floor.
+
+    A floor above :data:`REPEATS` is that of data that repeat themselves, or of as many functions
+    as the pairs can hold. Where folds hold out whole runs, which are independent, these decide
+    instead: they must keep half of the training score by two errors, since fitted noise loses it.
+    """
+    told = cell.score.vampe
+    test = told.test or 0.0
+    if cell.whole and floor > REPEATS:
+        return test - 1 - 2 * (told.stderr or 0.0) > (told.train - 1) / 2
+    return cell.leading > floor and test > 1 + floor**2
 
 
 def groups_of(cells: Sequence[Candidate]) -> list[tuple[Lag, int]]:

@@ -188,6 +188,8 @@ class Scorer:
             passes=part.passes + more,
             seconds=(time.perf_counter() - begun) / max(len(used), 1),
             window=self.stream.window,
+            # Boundaries are what is left between the blocks of one run.
+            whole=self.design.test is None and bool(part.blocks.is_block.all()),
         )
         return [replace(first, dim=score.dim, score=score) for score in scores]
 

@@ -9,11 +9,15 @@ from scipy.signal import lfilter
 
 from koopman_cli import FitOptions, fit
 from koopman_cli.accumulate import accumulate
+from koopman_cli.analysis.coherences import Seen, judge_coherences
 from koopman_cli.analysis.coherent import coherent_sets
 from koopman_cli.analysis.modes import symmetric_in_time
 from koopman_cli.analysis.onestep import NOT_SEEN
+from koopman_cli.analysis.spectrum import Context
 from koopman_cli.features.stream import FeatureStream
 from koopman_cli.models.solve import solve
+from koopman_cli.scores import GridOptions, score_grid
+from koopman_cli.types import Lag, Mode
 
 VAMP = {"model": "vamp", "lag": "1"}
 
@@ -138,11 +142,11 @@ def test_sets_are_drawn_over_the_columns_that_tell_them():
 
 def gyres(members, frames, rng):
     """Members that circle within four cells, which they never leave: deterministic, not mixing."""
-    cell = rng.integers(0, 4, members)
+    cell = rng.integers(0, 4, members)[:, None]
     radius, phase = 0.45 * np.sqrt(rng.random(members)), 2 * np.pi * rng.random(members)
     angle = phase[:, None] + (1 + radius)[:, None] * 0.2 * np.arange(frames)
-    x = cell[:, None] % 2 + radius[:, None] * np.cos(angle)
-    y = cell[:, None] // 2 + radius[:, None] * np.sin(angle)
+    x = cell % 2 + radius[:, None] * np.cos(angle)
+    y = cell // 2 + radius[:, None] * np.sin(angle)
     return np.stack([x, y], axis=-1)
 
 
@@ -175,3 +179,27 @@ def test_members_of_three_lags_are_solved_again():
             assert (mode.timescale is not None) == known
             if mode.timescale is not None:
                 assert mode.timescale.value == pytest.approx(60, rel=0.15)
+
+
+def test_members_held_out_decide_where_the_floor_is_near_1():
+    """A coherence below a floor of 0.95 that other members keep is one, though none ever leaves
+    its set; in one run it must go to and fro.
+    """
+    for runs, verdict in ((50, "resolved"), (1, "unresolved")):
+        context = Context(Lag(20, 20.0, "frames"), 0.95, 100, "svd", 100 * runs)
+        seen = Seen(np.array([5]), np.array([[0.92, 0.01]]))
+        ((mode,), _) = judge_coherences([Mode(1, None, 0.93)], seen, context)
+        assert mode.verdict == verdict
+
+
+@pytest.mark.parametrize("bandwidth", [0.4, 1.5])
+def test_an_ensemble_of_noise_has_nothing_whatever_its_floor(bandwidth):
+    """Where the floor is near 1, members of noise are neither recommended nor resolved."""
+    x = list(np.random.default_rng(3).standard_normal((200, 3, 2)))
+    settings = {"solve": "svd", "bandwidth": bandwidth, "landmarks": 60}
+    grid = {"kedmd": {name: [value] for name, value in settings.items()}}
+    table = score_grid(x, GridOptions(models=("kedmd",), lags=("2",), dims=(1, 3), settings=grid))
+    assert table.cells[0].floor > 0.9
+    assert table.recommended[0].cell is None
+    result = fit(x, FitOptions(lag="2", model="kedmd", settings=settings, dim="3"))
+    assert not any(mode.verdict == "resolved" for mode in result.modes)

@@ -324,6 +324,31 @@ def test_nothing_is_recommended_without_reason(candidate, why):
     assert why in found.reason
 
 
+@pytest.mark.parametrize(
+    ("folds", "floor", "whole", "taken"),
+    [
+        ([1.5, 1.4, 1.6, 1.5, 1.5], 0.95, True, 0),
+        ([1.5, 1.4, 1.6, 1.5, 1.5], 0.95, False, None),
+        # Less than half of the training score is left, as of fitted noise.
+        ([1.2, 1.2, 1.3, 1.2, 1.2], 0.95, True, None),
+        ([1.5, 1.4, 1.6, 1.5, 1.5], 0.85, True, None),
+    ],
+)
+def test_whole_runs_held_out_decide_above_a_floor_of_nine_tenths(folds, floor, whole, taken):
+    """Independent runs that keep the score outweigh a floor near 1; parts of one run do not."""
+    (found,) = recommend([replace(cell(1, folds, floor=floor), whole=whole)])
+    assert found.cell == taken
+
+
+def test_only_folds_of_whole_runs_count_as_such():
+    """Members of an ensemble are held out whole; one run cut into blocks is not."""
+    rng = np.random.default_rng(0)
+    for x, whole in (([rng.standard_normal((30, 2)) for _ in range(40)], True),
+                     (rng.standard_normal((1200, 2)), False)):  # fmt: skip
+        table = score_grid(x, GridOptions(models=("vamp",), lags=("2",), dims=(1,)))
+        assert all(c.whole == whole for c in table.cells)
+
+
 def dims_recommended(data, names, lag=20, dims=range(1, 11)):
     """Dim of the recommended cell (None for none), and of the cell that scores best."""
     cells, _ = cells_of(data, names, [lag], tuple(dims))

@@ -22,7 +22,7 @@ from koopman_cli.types import Mode
 Matrix = NDArray[np.float64]
 
 #: A floor above this comes from data that repeat themselves, where a shift destroys nothing, if
-#: held-out data keep this much of the coherence and the function goes to and fro.
+#: held-out data keep this much of the coherence, and the function goes to and fro or runs are many.
 REPEATS = 0.9
 
 NO_TIME = "coherence (singular value) of data that are not reversible in time: no timescale"
@@ -179,7 +179,9 @@ def _unsupported(i: int, s: float, seen: Seen, context: Context) -> str | None:
         return None if held > s / 2 else _lost(i, seen, " (more than half of it)")
     if held is not None and held <= 0:
         return _lost(i, seen, "")
-    kept = held is not None and held > REPEATS * s and seen.crossings[i] >= WALK
+    # Members of an ensemble are independent: what is held out of them needs not go to and fro.
+    many = (context.frames or context.longest) >= WALK * context.longest
+    kept = held is not None and held > REPEATS * s and (many or seen.crossings[i] >= WALK)
     if s <= floor and not (kept and floor > REPEATS):
         return f"coherence at or below the noise floor ({floor:.3g})"
     return None
