@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from koopman_cli.analysis.lags import lag_grid
+from koopman_cli.analysis.lags import member_grid
 from koopman_cli.analysis.windows import of_scan
 from koopman_cli.errors import UsageError
 from koopman_cli.estimate import check_lag
@@ -22,7 +22,7 @@ class TimescaleOptions:
     """What ``koopman timescales`` can be told besides how to read.
 
     lags : frames ("50") or times ("5ns"); "auto" alone is a log grid up to a fiftieth of the
-        longest trajectory
+        longest trajectory, of many short runs up to half of the longest
     model : family; None takes dmd for fields and tica for everything else
     count : modes followed
     """
@@ -69,7 +69,8 @@ def timescales(
     stream = opened.stream.cached()
     if options.lags == ("auto",):
         check_lag(1, stream)
-        lags = list(lag_grid(max(int(b - a) for part in stream.segments for a, b in part)))
+        longest = max(int(b - a) for part in stream.segments for a, b in part)
+        lags = list(member_grid(longest, stream.n_frames))
     else:
         lags = [parse_frames(text, stream.dt) for text in options.lags]
     for lag in lags:

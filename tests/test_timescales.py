@@ -386,6 +386,19 @@ def test_a_reversible_scan_of_what_rotates_says_so():
         assert found == (name == "rotating")
 
 
+def test_members_of_a_few_frames_have_lags_that_fit_them():
+    """400 members of 11 frames are scanned up to 4 frames and show when they are constant; one
+    lag alone is said to show nothing.
+    """
+    rng = np.random.default_rng(2)
+    members = [ornstein_uhlenbeck(8, 11, rng)[:, None] for _ in range(400)]
+    bands = timescales(members, TimescaleOptions(model="tica", count=1))
+    assert [lag.frames for lag in bands.lags] == [1, 2, 3, 4]
+    assert bands.converged == 0
+    (alone,) = {timescales(members, TimescaleOptions(("2",), model="tica")).reason}
+    assert alone.startswith("not known: one lag")
+
+
 def test_labels_of_a_short_axis_do_not_run_into_each_other():
     """Numbers along a lag axis of less than a decade stand apart, and there are two at least."""
     x = ornstein_uhlenbeck(20, 5000, np.random.default_rng(1))

@@ -115,6 +115,8 @@ def first_constant(estimates: Sequence[LagEstimate]) -> tuple[int | None, str]:
         refused.append(objection)
     if refused:
         return None, refused[0]
+    if len(estimates) == 1:
+        return None, "not known: one lag does not show whether timescales are constant"
     if not judged:
         return None, "not converged: no timescale above a lag whose double is in the scan"
     return None, (

@@ -38,6 +38,24 @@ def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
     return tuple(sorted(lag for lag in steps if lag <= limit))
 
 
+#: Lags of a fiftieth of a run below which a grid is too short to show anything.
+FEW_LAGS = 4
+
+
+def member_grid(longest: int, frames: int) -> tuple[int, ...]:
+    """The grid of :func:`lag_grid`; of many short runs up to half of one, in which two lags fit.
+
+    longest, frames : of the longest run, and of all together, of which a fiftieth is the limit
+
+    >>> member_grid(11, 22_000), member_grid(600, 6000) == lag_grid(600), member_grid(60, 60)
+    ((1, 2, 3, 4), True, (1,))
+    """
+    if longest // 50 >= FEW_LAGS:
+        return lag_grid(longest)
+    limit = min((longest - 1) // 2, frames // 50)
+    return lag_grid(50 * max(limit, longest // 50))
+
+
 def beyond(window: int, lags: Sequence[int]) -> tuple[int, ...]:
     """The lags above a delay window; the longest alone where none is.
 
