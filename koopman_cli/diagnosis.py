@@ -40,7 +40,7 @@ from koopman_cli.analysis.crossings import (
 )
 from koopman_cli.analysis.floor import PAIRS_PER_FUNCTION
 from koopman_cli.analysis.gap import spectral_gap
-from koopman_cli.analysis.heldout import HeldOut, Withheld, owners_of_folds
+from koopman_cli.analysis.heldout import HeldOut, Withheld, owners_of_folds, padded
 from koopman_cli.analysis.intervals import ModeInterval, mode_intervals
 from koopman_cli.analysis.lags import implied_timescales
 from koopman_cli.analysis.modes import (
@@ -61,6 +61,7 @@ from koopman_cli.analysis.modes import (
 )
 from koopman_cli.analysis.onestep import beyond_runs, one_step
 from koopman_cli.analysis.outliers import watch
+from koopman_cli.analysis.overfitting import of_noise, overfitted
 from koopman_cli.analysis.realpairs import as_real, not_turning, with_pairs
 from koopman_cli.analysis.slowpass import SlowPass
 from koopman_cli.analysis.sojourns import regular_jumps
@@ -123,8 +124,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
         Lag, noise floor and length of the data.
     """
     view, flow = _view(found, context), found.request.settings.flow
-    trained = trained_on_folds(found, view)
-    passed = _pass(found, stream, view)
+    trained, passed = trained_on_folds(found, view), _pass(found, stream, view)
     held = _held_out(found, passed, view, trained)
     certified = None if held is None else _certified(found, held, [], view)
     if view.own_span and certified and any(c.invalid for c in certified[: view.dim]):
@@ -143,7 +143,8 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     alike, asked = _alike(found, view, effect, intervals)
     modes = describe_modes(asked, found.solution.singular_values, context, view.dim)
     modes = tuple(map(partial(with_interval, lag=context.lag), modes, intervals))
-    unsupported = _not_supported(found, trained, asked, (context.floor, stream.window))
+    about = (context.floor, stream.window)
+    unsupported, noise = _not_supported(found, trained, asked, about, certified or ())
     modes = with_objections(modes, unsupported)
     modes, notes = _examined(modes, found, view, trained)
     if certified is not None:
@@ -155,7 +156,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     barred = list(range(0 if refuted else view.count if fails is None else fails, view.count))
     barred += unsupported
     if view.solver != "svd":
-        modes = with_crossings(modes, crossings.counts)
+        modes = with_crossings(modes, crossings.counts, noise)
         barred += [int(i) for i in np.flatnonzero(crossings.counts < FEW_CROSSINGS)]
     periodic = {} if flow else regular_jumps(modes, crossings.sojourns, context.lag)
     modes = with_objections(modes, periodic, overrule=True)
@@ -164,7 +165,7 @@ def diagnose(found: Estimate, stream: FeatureStream, context: Context) -> Diagno
     if values is None:
         modes, wandering = judge_coherences(modes, _seen(found, view, trained, crossings), context)
         barred += [i for i, mode in enumerate(modes) if mode.verdict != "resolved"]
-    modes, seen_once, stepping = _once(modes, found, view, context)
+    modes, seen_once, stepping = _once(modes, found, view, context, noise)
     rising = still_rising(certified or (), context.lag) | beyond_runs(modes, context, flow=flow)
     before, modes = modes, with_objections(modes, rising)
     changed = {i for i, mode in enumerate(modes[: view.dim]) if mode is not before[i]}
@@ -205,19 +206,22 @@ def _not_supported(
     trained: Trained | None,
     values: NDArray[np.complex128] | None,
     about: tuple[float | None, int],
-) -> dict[int, str]:
-    """Modes (from 0) that held-out blocks, or windows of delays, do not know; flows are asked as a
-    whole. ``about``: the noise floor, and the frames of the window.
+    certified: Sequence[Certificate],
+) -> tuple[dict[int, str], frozenset[int]]:
+    """Modes (from 0) that held-out blocks, or windows of delays, do not know, and those of noise;
+    flows are asked as a whole. ``about``: the noise floor, and the frames of the window.
     """
     floor, window = about
     if values is None or found.request.settings.flow:
-        return {}
+        return {}, frozenset()
     held = None
     if trained is not None:
         held = held_out_memory(found.merged, trained.held, trained.solutions, values)
-    few = found.blocks.total().n < PAIRS_PER_FUNCTION * found.solution.freedom
-    unknown = not_supported(held, values, floor, few=few)
-    return unknown | (within(values, window, found.lag) if found.request.solver == "eig" else {})
+    functions, pairs = found.solution.freedom, found.blocks.total().n
+    few = pairs < PAIRS_PER_FUNCTION * functions
+    unknown = overfitted(certified, values, not_supported(held, values, floor, few=few))
+    unknown |= within(values, window, found.lag) if found.request.solver == "eig" else {}
+    return unknown, of_noise(held, values, functions / pairs, few=few)
 
 
 def _seen(found: Estimate, view: View, trained: Trained | None, crossings: Crossings) -> Seen:
@@ -228,7 +232,7 @@ def _seen(found: Estimate, view: View, trained: Trained | None, crossings: Cross
 
 
 def _once(
-    modes: tuple[Mode, ...], found: Estimate, view: View, context: Context
+    modes: tuple[Mode, ...], found: Estimate, view: View, context: Context, noise: frozenset[int]
 ) -> tuple[tuple[Mode, ...], Mapping[int, str], Mapping[int, str]]:
     """Modes judged by what the data hold once (a trend, a transient, a step); which they are and
     what; others that a step makes too slow, and by how much.
@@ -240,7 +244,8 @@ def _once(
     functions = view.solution.left[:, : view.count]
     course = found.merged.projected(view.solution.mean_x, functions)
     values = values[: view.count]
-    told = once(course, values, in_time=found.request.settings.refines)
+    in_time = found.request.settings.refines
+    told = {i: why for i, why in once(course, values, in_time=in_time).items() if i not in noise}
     modes = with_objections(modes, told, overrule=True)
     if view.solver == "svd" or found.request.settings.flow or found.request.reweights:
         return modes, told, {}
@@ -327,12 +332,6 @@ def _pass(found: Estimate, stream: FeatureStream, view: View) -> SlowPass:
     )
 
 
-def _padded(columns: Matrix, count: int) -> Matrix:
-    """As many columns as asked for; a fold may have a lower rank."""
-    missing = count - columns.shape[1]
-    return np.pad(columns, ((0, 0), (0, max(missing, 0))))
-
-
 def _asks_multiples(found: Estimate, view: View) -> bool:
     """Whether the modes are looked at at multiples of the lag.
 
@@ -363,7 +362,7 @@ def _held_out(
     longest = max(int(b - a) for part in stream.segments for a, b in part)
     if trained is None or view.solver != "reversible" or longest <= 2 * found.lag:
         return None
-    functions = tuple(_padded(s.left[:, : view.count], view.count) for s in trained.solutions)
+    functions = tuple(padded(s.left[:, : view.count], view.count) for s in trained.solutions)
     owner, lags = owners_of_folds(found.merged, stream, trained.held), (found.lag, 2 * found.lag)
     weights = None if found.weighting is None else found.weighting.weights
     return passed.held_out(Withheld(functions, owner, lags, weights), found.request.progress)

@@ -167,6 +167,12 @@ def owners_of_folds(
     return np.column_stack([offset + blocks.start[regions], offset + blocks.stop[regions], fold])
 
 
+def padded(columns: Matrix, count: int) -> Matrix:
+    """As many columns as asked for; a fold may have a lower rank."""
+    missing = count - columns.shape[1]
+    return np.pad(columns, ((0, 0), (0, max(missing, 0))))
+
+
 def _rows(x: Matrix, y: Matrix) -> Matrix:
     """Products of the rows of x with those of y, (q,)."""
     value: Matrix = np.matmul(x[:, None, :], y[:, :, None])[:, 0, 0]

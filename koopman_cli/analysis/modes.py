@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -241,10 +241,14 @@ INVARIANT_NOTE = (
 )
 
 
-def with_crossings(modes: Sequence[Mode], counts: NDArray[np.int64]) -> tuple[Mode, ...]:
-    """Modes that changed sides less than three times unresolved, without a timescale if never."""
+def with_crossings(
+    modes: Sequence[Mode], counts: NDArray[np.int64], noise: Collection[int] = ()
+) -> tuple[Mode, ...]:
+    """Modes that changed sides less than three times unresolved, without a timescale if never;
+    those (from 0) that are fitted ``noise`` stay as they are.
+    """
     pairs = zip(modes, counts.tolist(), strict=False)
-    return tuple(_crossed(mode, count) for mode, count in pairs)
+    return tuple(m if i in noise else _crossed(m, c) for i, (m, c) in enumerate(pairs))
 
 
 def _crossed(mode: Mode, count: int) -> Mode:
