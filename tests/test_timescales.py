@@ -386,6 +386,20 @@ def test_a_reversible_scan_of_what_rotates_says_so():
         assert found == (name == "rotating")
 
 
+def test_a_rise_that_the_error_hides_is_told():
+    """Constant within a large error is said to be no proof; within a small one nothing is added."""
+    long, short = (
+        timescales(
+            ornstein_uhlenbeck(40, frames, np.random.default_rng(1)),
+            TimescaleOptions(("30", "60"), model="tica", count=1),
+        )
+        for frames in (400_000, 7000)
+    )
+    assert long.converged == short.converged == 0
+    assert "would not be told" not in long.reason
+    assert "a rise of the first by up to" in short.reason
+
+
 def test_members_of_a_few_frames_have_lags_that_fit_them():
     """400 members of 11 frames are scanned up to 4 frames and show when they are constant; one
     lag alone is said to show nothing.

@@ -24,6 +24,9 @@ WATCHED = 2
 #: Changes of a timescale below this share are of no consequence, however sure they are.
 NEGLIGIBLE = 0.02
 
+#: A rise of a timescale that the error of its change may hide is said if it is above this share.
+MATTERS = 0.25
+
 #: A timescale at a lag beyond its reach is longer if it is so by this factor.
 RISE = 1.25
 
@@ -110,7 +113,7 @@ def first_constant(estimates: Sequence[LagEstimate]) -> tuple[int | None, str]:
         if not objection:
             return i, (
                 "the first lag from which the leading timescales change by no more than the "
-                "error of the change"
+                "error of the change" + _hidden(estimates, i)
             )
         refused.append(objection)
     if refused:
@@ -136,6 +139,23 @@ def _stays(estimates: Sequence[LagEstimate], i: int, m: int) -> bool:
         return False
     doublings = 1 + np.log2(later[-1].lag / here.lag)
     return not any(_changed(here, e, m, float(doublings)) for e in later)
+
+
+def _hidden(estimates: Sequence[LagEstimate], i: int) -> str:
+    """By how much the leading timescale may still rise, where that is no small matter (95%).
+
+    That a change is within its error is no proof of constancy where the error is large.
+    """
+    here = estimates[i]
+    reach = max(2 * here.lag, here.times[0])
+    last = [e for e in estimates[i + 1 :] if e.lag <= reach and np.isfinite(e.times[0])][-1]
+    need = TIMESCALES_PER_BLOCK * max(here.times[0], last.lag)
+    error, count = _error((here, -here.influence[:, 0]), (last, last.influence[:, 0]), need)
+    gap = float(np.log(last.times[0] / here.times[0]))
+    rise = float(np.exp(min(gap + student(count, 0.95) * error, 5.0))) - 1
+    if not rise > MATTERS:
+        return ""
+    return f"; a rise of the first by up to {rise:.0%} at lag {last.lag} would not be told from it"
 
 
 def _changed(here: LagEstimate, there: LagEstimate, m: int, comparisons: float) -> bool:
