@@ -20,7 +20,7 @@ RADIUS = 2.0
 
 #: Growth of a timescale at twice the lag below which it comes to an end. What has no timescale, a
 #: correlation that stays as it is, grows at the rate of the lag, twofold.
-ENDING = 2**0.75
+ENDING = 2 ** (2 / 3)
 
 
 def lag_grid(longest: int, *, fine: bool = True) -> tuple[int, ...]:
