@@ -21,10 +21,12 @@ NO_TIME = "coherence (singular value) of runs of at most two lags: no timescale"
 def one_step(longest: int, lag: int) -> bool:
     """Whether no frame of any run is both the end of one pair and the start of another.
 
-    >>> one_step(41, 40), one_step(41, 20)
-    (True, False)
+    Runs of two frames are pairs that were chosen as such, and taken for what they are asked as.
+
+    >>> one_step(41, 40), one_step(41, 20), one_step(2, 1)
+    (True, False, False)
     """
-    return longest <= 2 * lag
+    return lag > 1 and longest <= 2 * lag
 
 
 def beyond_runs(modes: Sequence[Mode], context: Context, *, flow: bool = False) -> dict[int, str]:
