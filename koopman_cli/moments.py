@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from koopman_cli.blas import product
 from koopman_cli.errors import SupportError
 from koopman_cli.products import affine, augment, congruence, products
 from koopman_cli.triangular import LowerTriangular
@@ -134,9 +135,8 @@ class Moments:
         at = len(self.shift) - len(self.later)
         step = LowerTriangular(self.later / self.scale[at:])
         scale, shift = self.scale.copy(), self.shift.copy()
-        scale[at:], shift[at:] = 1.0, self.later @ shift[at:]
-        made: dict[int, Matrix] = {}
-        # xx and yy may be one matrix.
+        scale[at:], shift[at:] = 1.0, product(self.later, shift[at:, None])[:, 0]
+        made: dict[int, Matrix] = {}  # xx and yy may be one matrix
         for part in (self.xx, self.xy, self.yy):
             if id(part) not in made:
                 made[id(part)] = found = part.copy()
@@ -150,7 +150,7 @@ class Moments:
         if self.later is None:
             return coefficients
         at = len(self.shift) - len(self.later)
-        return np.concatenate([coefficients[:at], self.later.T @ coefficients[at:]])
+        return np.concatenate([coefficients[:at], product(self.later.T, coefficients[at:])])
 
     def projected(self, origin: Matrix, functions: Matrix) -> Moments:
         """Moments of f = (x - origin) @ functions, in k functions (d, k)."""
