@@ -28,25 +28,21 @@ class LowerTriangular:
 
     def times(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Rows (n, m), each contiguous, of the type of the matrix, become rows @ matrix'."""
-        n, m = rows.shape
-        dtype = self.matrix.dtype
         # In Fortran's order the rows are columns: B := A B with A lower.
-        call(
-            "trmm", dtype, b"L", b"L", b"N", b"N", m, n, 1.0, self.matrix, m, rows,
-            stride(rows, dtype),
-        )  # fmt: skip
-        return rows
+        return self._times(rows, b"L", b"N")
 
     def times_columns(self, columns: NDArray[Any]) -> NDArray[Any]:
         """Columns (m, n), whose rows are contiguous, become matrix @ columns."""
-        m, n = columns.shape
-        dtype = self.matrix.dtype
         # In Fortran's order columns are rows: B := B A' with A lower.
+        return self._times(columns, b"R", b"T")
+
+    def _times(self, held: NDArray[Any], side: bytes, turned: bytes) -> NDArray[Any]:
+        (n, m), dtype = held.shape, self.matrix.dtype
         call(
-            "trmm", dtype, b"R", b"L", b"T", b"N", n, m, 1.0, self.matrix, m, columns,
-            stride(columns, dtype),
+            "trmm", dtype, side, b"L", turned, b"N", m, n, 1.0, self.matrix, len(self.matrix), held,
+            stride(held, dtype),
         )  # fmt: skip
-        return columns
+        return held
 
 
 def divide(columns: NDArray[Any], lower: NDArray[Any]) -> None:

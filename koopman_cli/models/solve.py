@@ -193,19 +193,24 @@ def solve(
     if reduction is not None:
         c = _unscaled(c, scale)
         found = _varying(_solve_reduced(c, solver, rtol, reduction, moments.n - center), c, solver)
-        return _assembled(found, source, moving, center=center)
+    else:
+        w0 = _supported_whitening(c, rtol, moments.n, center=center)
+        own = None if operator is None else _in_units(operator, scale)
+        found = _solve_whitened(c, w0, solver, rtol, own)
+        units = scale[:, None]
+        found = replace(found, left=found.left * units, right=found.right * units)
+    return _assembled(found, source, moving, center=center)
+
+
+def _supported_whitening(c: Covariances, rtol: float, pairs: float, *, center: bool) -> Whitening:
+    """The whitening; as many functions as pairs (less the mean) fit anything."""
     w0 = whiten(c.c00, rtol)
-    # As many functions as pairs (less the mean) fit anything.
-    if w0.rank >= moments.n - center:
+    if w0.rank >= pairs - center:
         raise SupportError(
-            f"{moments.n:g} lagged pairs cannot support {w0.rank} independent functions",
+            f"{pairs:g} lagged pairs cannot support {w0.rank} independent functions",
             "take fewer features, a shorter lag or more data",
         )
-    own = None if operator is None else _in_units(operator, scale)
-    found = _solve_whitened(c, w0, solver, rtol, own)
-    units = scale[:, None]
-    found = replace(found, left=found.left * units, right=found.right * units)
-    return _assembled(found, source, moving, center=center)
+    return w0
 
 
 def _solve_whitened(
